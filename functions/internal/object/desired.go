@@ -1,0 +1,202 @@
+package object
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Status is the status of a condition.
+type Status string
+
+// The statuses of a condition.
+const (
+	True    Status = "True"
+	False   Status = "False"
+	Unknown Status = "Unknown"
+)
+
+// Condition is one entry of status.conditions. Crossplane adds the time.
+type Condition struct {
+	Type    string
+	Status  Status
+	Reason  string
+	Message string
+}
+
+// Resource is one desired composed resource.
+type Resource struct {
+	Object *structpb.Struct
+	Ready  bool
+}
+
+// Desired is what a function wants: the composed resources, and what the XR and its claim tell their users.
+type Desired struct {
+	// Phase and Message are the status's, repeated here so that a change of them becomes an event.
+	Phase, Message string
+	// Failed marks a phase that needs a user's hand, so that its event is a warning.
+	Failed bool
+	// Ready is whether the XR as a whole is ready.
+	Ready bool
+	// Status is the XR's status, a pointer to the API's status struct.
+	Status any
+	// Conditions are all condition types of the XR: one that is left out goes stale.
+	Conditions []Condition
+	// Connection holds the keys of the claim's connection secret.
+	Connection map[string][]byte
+
+	seen      *Observed
+	resources map[string]Resource
+	steps     map[string]step
+	taken     []string
+	errs      []error
+}
+
+// step is what Desired remembers of a key, whether or not its object was emitted.
+type step struct {
+	ref   string
+	ready bool
+	why   string
+}
+
+// NewDesired starts an answer to what was seen.
+func NewDesired(seen *Observed) *Desired {
+	return &Desired{seen: seen, resources: make(map[string]Resource), steps: make(map[string]step)}
+}
+
+// Add emits an object. The key is a promise: renaming it deletes the object and creates another.
+func (d *Desired) Add(key string, obj any, ready Readiness) {
+	d.AddWhen(true, key, obj, ready)
+}
+
+// AddWhen emits an object once what it waits for is there. An object that was seen before is emitted whatever it waits
+// for, since leaving it out would delete it.
+func (d *Desired) AddWhen(when bool, key string, obj any, ready Readiness) {
+	if want, ok := d.convert(key, obj); ok {
+		d.add(when, key, want, ready)
+	}
+}
+
+// AddExclusive is AddWhen for an object whose name a user chose, outside any namespace that this XR made. If such an
+// object exists already and this XR does not control it, it is left alone and reported by Taken: Crossplane would
+// silently adopt it, and delete it with the XR.
+func (d *Desired) AddExclusive(when bool, key string, obj any, ready Readiness) {
+	want, ok := d.convert(key, obj)
+	if !ok {
+		return
+	}
+	if owner, taken := d.seen.taken(key, want); taken {
+		ref := Ref(want.Kind(), want.Namespace(), want.Name())
+		d.steps[key] = step{ref: ref, why: "it exists and is " + owner}
+		d.taken = append(d.taken, ref+" exists and is "+owner)
+		return
+	}
+	d.add(when, key, want, ready)
+}
+
+func (d *Desired) convert(key string, obj any) (want Object, ok bool) {
+	s, err := From(obj)
+	want = NewObject(s)
+	_, twice := d.steps[key]
+	switch {
+	case err != nil:
+	case twice:
+		err = errors.New("the key is used twice")
+	case want.Kind() == "" || want.String("apiVersion") == "" || want.Name() == "":
+		err = errors.New("apiVersion, kind and metadata.name are required")
+	default:
+		return want, true
+	}
+	d.errs = append(d.errs, fmt.Errorf("composed resource %q: %w", key, err))
+	return Object{}, false
+}
+
+func (d *Desired) add(when bool, key string, want Object, ready Readiness) {
+	seen := d.seen.Composed(key)
+	st := step{ref: Ref(want.Kind(), want.Namespace(), want.Name()), why: "not created yet"}
+	if seen.Exists() {
+		st.ready, st.why = ready(seen)
+	}
+	d.steps[key] = st
+	if when || seen.Exists() {
+		d.resources[key] = Resource{Object: want.fields, Ready: st.ready}
+	}
+}
+
+// taken tells whether an object of this kind and name exists that this XR does not control, and whose it is.
+func (o *Observed) taken(key string, want Object) (owner string, taken bool) {
+	have := o.Get(want.String("apiVersion"), want.Kind(), want.Namespace(), want.Name())
+	if !have.Exists() || o.Composed(key).Exists() {
+		return "", false
+	}
+	switch kind, name, uid := have.Controller(); {
+	case uid == "":
+		return "not managed by Aphex", true
+	case uid == o.Identity.UID:
+		return "", false
+	default:
+		return "controlled by " + Ref(kind, "", name), true
+	}
+}
+
+// Hold emits an observed object again as it is, for a run whose input no longer says how it should look. An object
+// that was never seen is recorded as waiting.
+func (d *Desired) Hold(key, ref, why string) {
+	d.steps[key] = step{ref: ref, why: why}
+	seen := d.seen.Composed(key)
+	if !seen.Exists() {
+		return
+	}
+	content := seen.Map()
+	delete(content, "status")
+	meta, _ := content["metadata"].(map[string]any)
+	keep := map[string]any{"name": seen.Name()}
+	if ns := seen.Namespace(); ns != "" {
+		keep["namespace"] = ns
+	}
+	if labels, ok := meta["labels"]; ok {
+		keep["labels"] = labels
+	}
+	content["metadata"] = keep
+	s, err := toStruct(content)
+	if err != nil {
+		d.errs = append(d.errs, fmt.Errorf("composed resource %q: %w", key, err))
+		return
+	}
+	d.resources[key] = Resource{Object: s}
+}
+
+// Withdraw records an object that is left out, or deleted, on purpose.
+func (d *Desired) Withdraw(key, ref, why string) { d.steps[key] = step{ref: ref, why: why} }
+
+// Taken are the objects that AddExclusive left alone, each with whose it is, in the order they were added.
+func (d *Desired) Taken() []string { return d.taken }
+
+// Done tells whether all these keys are ready. If not, awaited names the first that is not, and why.
+func (d *Desired) Done(keys ...string) (awaited string, done bool) {
+	for _, k := range keys {
+		st, ok := d.steps[k]
+		if !ok {
+			return k + " (not part of this run)", false
+		}
+		if !st.ready {
+			return st.ref + " (" + st.why + ")", false
+		}
+	}
+	return "", true
+}
+
+// Resources are the desired composed resources by key.
+func (d *Desired) Resources() map[string]Resource { return d.resources }
+
+// Keys are the keys of Resources, sorted.
+func (d *Desired) Keys() []string { return slices.Sorted(maps.Keys(d.resources)) }
+
+// Fail records an error that makes the whole answer unusable.
+func (d *Desired) Fail(err error) { d.errs = append(d.errs, err) }
+
+// Err is what makes the answer unusable, nil if nothing does.
+func (d *Desired) Err() error { return errors.Join(d.errs...) }

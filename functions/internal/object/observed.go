@@ -1,0 +1,148 @@
+package object
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Identity names a composite resource the way its users do.
+type Identity struct {
+	// Kind and Name are the claim's, or the XR's own where it was created directly.
+	Kind, Name string
+	// Namespace is the claim's, empty where the XR was created directly.
+	Namespace string
+	// XR is the composite resource's own name, UID its unique id (empty in a render without a cluster).
+	XR, UID string
+}
+
+// String is "Kind namespace/name", as messages name it.
+func (id Identity) String() string { return Ref(id.Kind, id.Namespace, id.Name) }
+
+// Ref names an object in a message: "Kind namespace/name" or "Kind name".
+func Ref(kind, namespace, name string) string {
+	if namespace == "" {
+		return kind + " " + name
+	}
+	return kind + " " + namespace + "/" + name
+}
+
+// Selector says which objects a lookup is about: one by name, or all of a kind with these labels.
+type Selector struct {
+	APIVersion, Kind string
+	// Namespace is empty for a cluster-scoped object, and for a lookup by labels in all namespaces.
+	Namespace string
+	Name      string
+	Labels    map[string]string
+}
+
+// key names the lookup in the requirements of the answer. It is the same on every run, as Crossplane demands.
+func (s Selector) key() string {
+	k := strings.Join([]string{s.APIVersion, s.Kind, s.Namespace, s.Name}, "/")
+	for _, l := range slices.Sorted(maps.Keys(s.Labels)) {
+		k += "," + l + "=" + s.Labels[l]
+	}
+	return k
+}
+
+// Observed is all that a function knows of the cluster: its own composed resources, and the neighbours that it looks up.
+// A lookup is also a requirement: Crossplane watches the object and runs the function again when it changes.
+type Observed struct {
+	// Identity names the composite resource.
+	Identity Identity
+	// Offline is set where not even the XR's own CRD can be seen: a render without a cluster. All neighbours are then
+	// taken for present. See Served.
+	Offline bool
+
+	composed map[string]Object
+	required map[string][]Object
+	entropy  io.Reader
+
+	lookups map[string]Selector
+	pending bool
+}
+
+// NewObserved makes what a function sees: composed resources by their key, and the answers to lookups by the keys
+// that Lookups gives. Entropy is read only by NewSecret.
+func NewObserved(id Identity, composed map[string]Object, required map[string][]Object, entropy io.Reader) *Observed {
+	return &Observed{
+		Identity: id, composed: composed, required: required, entropy: entropy,
+		lookups: make(map[string]Selector),
+	}
+}
+
+// Composed is the composed resource of that key as it is in the cluster.
+func (o *Observed) Composed(key string) Object { return o.composed[key] }
+
+// ComposedKeys are the keys of all observed composed resources, sorted.
+func (o *Observed) ComposedKeys() []string { return slices.Sorted(maps.Keys(o.composed)) }
+
+// Get looks one object up by name. Looking up a kind that the API server does not serve fails the whole run, so ask
+// Served first where a kind is optional.
+func (o *Observed) Get(apiVersion, kind, namespace, name string) Object {
+	items := o.find(Selector{APIVersion: apiVersion, Kind: kind, Namespace: namespace, Name: name})
+	if len(items) == 0 {
+		return Object{}
+	}
+	return items[0]
+}
+
+// List looks up all objects of a kind with these labels, in all namespaces, sorted by namespace and name.
+func (o *Observed) List(apiVersion, kind string, labels map[string]string) []Object {
+	return o.find(Selector{APIVersion: apiVersion, Kind: kind, Labels: labels})
+}
+
+// Served tells whether the API server serves a custom resource. The CRD is named <plural>.<group>.
+func (o *Observed) Served(crd, version string) bool {
+	c := o.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd)
+	if o.Offline {
+		return true
+	}
+	if c.Condition("Established").Status != True || c.Deleting() {
+		return false
+	}
+	return slices.ContainsFunc(c.List("spec", "versions"), func(v Object) bool {
+		return v.String("name") == version && v.Bool("served")
+	})
+}
+
+func (o *Observed) find(s Selector) []Object {
+	key := s.key()
+	o.lookups[key] = s
+	items, ok := o.required[key]
+	if !ok {
+		o.pending = true
+	}
+	return items
+}
+
+// Pending tells whether a lookup is still unanswered. What a function makes of such a run is not used: Crossplane
+// answers the lookups and calls again.
+func (o *Observed) Pending() bool { return o.pending }
+
+// Lookups are all lookups made so far, by their key.
+func (o *Observed) Lookups() map[string]Selector { return o.lookups }
+
+// NewSecret makes a secret of n random bytes, in hex. It is the one thing in a run that differs from the next; a
+// caller stores it in a composed object and reads it back ever after.
+func (o *Observed) NewSecret(n int) (string, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(o.entropy, b); err != nil {
+		return "", fmt.Errorf("generate a secret of %d bytes: %w", n, err)
+	}
+	return hex.EncodeToString(b), nil
+}
+
+// Hash is a short fingerprint, for annotations that roll a Deployment when what it mounts changes.
+func Hash(parts ...[]byte) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:", len(p))
+		h.Write(p)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}

@@ -1,0 +1,49 @@
+package object
+
+import "strings"
+
+// Readiness judges an observed object. The reason tells what is awaited, for a message.
+type Readiness func(Object) (ready bool, why string)
+
+// ReadyWhenSeen is for kinds that work as soon as they exist, such as a Role.
+func ReadyWhenSeen(o Object) (bool, string) {
+	if o.Deleting() {
+		return false, "being deleted"
+	}
+	return true, ""
+}
+
+// ReadyWhen is for kinds that report a condition of this type.
+func ReadyWhen(conditionType string) Readiness {
+	return func(o Object) (bool, string) {
+		if o.Deleting() {
+			return false, "being deleted"
+		}
+		switch c := o.Condition(conditionType); {
+		case c.Status == True:
+			return true, ""
+		case c.Message != "":
+			return false, strings.TrimSuffix(c.Message, ".")
+		case c.Reason != "":
+			return false, c.Reason
+		default:
+			return false, "its condition " + conditionType + " is not reported yet"
+		}
+	}
+}
+
+// ReadyWhenActive is for a Namespace.
+func ReadyWhenActive(o Object) (bool, string) {
+	if o.Deleting() || o.String("status", "phase") == "Terminating" {
+		return false, "being deleted"
+	}
+	return true, ""
+}
+
+// ReadyWhenRolledOut is for a Deployment whose current generation is available.
+func ReadyWhenRolledOut(o Object) (bool, string) {
+	if o.Int("status", "observedGeneration") < o.Int("metadata", "generation") {
+		return false, "its rollout has not started"
+	}
+	return ReadyWhen("Available")(o)
+}

@@ -1,0 +1,247 @@
+// Package runner is the gRPC side of a composition function: it decodes the request, calls a pure Compose function, and
+// writes its answer back. It holds the clock and the randomness, which Compose functions do not have, and no rule about
+// organizations or repositories. Only this package and the render harness know the function SDK.
+package runner
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"runtime/debug"
+	"time"
+
+	"github.com/crossplane/function-sdk-go/logging"
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/crossplane/function-sdk-go/request"
+	"github.com/crossplane/function-sdk-go/response"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"aphex.io/platform/functions/internal/object"
+)
+
+// ttl is how long Crossplane waits before it runs a function again without a reason. Zero means that it does not:
+// every object that a function composes or looks up is watched, so time alone never changes an answer.
+const ttl = 0
+
+// lastChange is the status field that the runner keeps: when the rest of the status last changed.
+const lastChange = "lastReconcileTime"
+
+// A Compose function returns everything that one composite resource (XR) owns. T is the XR's type.
+type Compose[T any] func(xr *T, seen *object.Observed) (*object.Desired, error)
+
+// Function serves one Compose function.
+type Function[T any] struct {
+	fnv1.UnimplementedFunctionRunnerServiceServer
+
+	// CRD is the name of the CRD behind the XR. Where it cannot be seen there is no cluster, see object.Observed.
+	CRD string
+	// Compose is called once per request.
+	Compose Compose[T]
+	// Log gets one debug line per run.
+	Log logging.Logger
+	// Now is the clock, Entropy the randomness.
+	Now     func() time.Time
+	Entropy io.Reader
+}
+
+// RunFunction answers one request of Crossplane. Input that can never work is a fatal result, never an error.
+func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (rsp *fnv1.RunFunctionResponse, err error) {
+	xr := object.NewObject(req.GetObserved().GetComposite().GetResource())
+	log := f.Log.WithValues("xr", xr.Name(), "tag", req.GetMeta().GetTag())
+	defer func() {
+		if p := recover(); p != nil {
+			log.Info("The function panicked", "panic", p, "stack", string(debug.Stack()))
+			rsp = response.To(req, ttl)
+			response.Fatal(rsp, fmt.Errorf("internal error: %v; this is a bug in the function, see its log", p))
+			err = nil
+		}
+	}()
+
+	if !request.HasCapability(req, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES) {
+		rsp := response.To(req, ttl)
+		response.Fatal(rsp, fmt.Errorf("this Crossplane does not offer required resources; use Crossplane 2.4 or later"))
+		return rsp, nil
+	}
+
+	seen := observe(req, xr, f.Entropy)
+	seen.Offline = !seen.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", f.CRD).Exists()
+
+	var typed T
+	if err := xr.Decode(&typed); err != nil {
+		rsp := response.To(req, ttl)
+		response.Fatal(rsp, fmt.Errorf("%s: %w", seen.Identity, err))
+		return rsp, nil
+	}
+
+	want, err := f.Compose(&typed, seen)
+	if err == nil {
+		err = want.Err()
+	}
+	rsp = response.To(req, ttl)
+	rsp.Requirements = requirements(seen)
+	switch {
+	case seen.Pending():
+		log.Debug("Asked for more objects", "lookups", len(seen.Lookups()))
+		return rsp, nil
+	case err != nil:
+		log.Info("Cannot compose", "error", err.Error())
+		response.Fatal(rsp, err)
+		rsp.Results[len(rsp.Results)-1].Target = fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum()
+		return rsp, nil
+	}
+	if err := f.fill(rsp, xr, seen, want); err != nil {
+		return nil, err
+	}
+	log.Debug("Composed", "resources", len(want.Resources()), "phase", want.Phase)
+	return rsp, nil
+}
+
+func observe(req *fnv1.RunFunctionRequest, xr object.Object, entropy io.Reader) *object.Observed {
+	composed := make(map[string]object.Object, len(req.GetObserved().GetResources()))
+	for key, r := range req.GetObserved().GetResources() {
+		composed[key] = object.NewObject(r.GetResource())
+	}
+	required := make(map[string][]object.Object, len(req.GetRequiredResources()))
+	for key, rs := range req.GetRequiredResources() {
+		items := make([]object.Object, 0, len(rs.GetItems()))
+		for _, r := range rs.GetItems() {
+			items = append(items, object.NewObject(r.GetResource()))
+		}
+		required[key] = items
+	}
+	id := object.Identity{
+		Kind:      cmp.Or(xr.String("spec", "claimRef", "kind"), xr.Kind()),
+		Name:      cmp.Or(xr.String("spec", "claimRef", "name"), xr.Name()),
+		Namespace: xr.String("spec", "claimRef", "namespace"),
+		XR:        xr.Name(),
+		UID:       xr.UID(),
+	}
+	return object.NewObserved(id, composed, required, entropy)
+}
+
+func requirements(seen *object.Observed) *fnv1.Requirements {
+	out := &fnv1.Requirements{Resources: make(map[string]*fnv1.ResourceSelector, len(seen.Lookups()))}
+	for key, l := range seen.Lookups() {
+		s := &fnv1.ResourceSelector{ApiVersion: l.APIVersion, Kind: l.Kind}
+		if l.Name != "" {
+			s.Match = &fnv1.ResourceSelector_MatchName{MatchName: l.Name}
+		} else {
+			s.Match = &fnv1.ResourceSelector_MatchLabels{MatchLabels: &fnv1.MatchLabels{Labels: l.Labels}}
+		}
+		if l.Namespace != "" {
+			s.Namespace = &l.Namespace
+		}
+		out.Resources[key] = s
+	}
+	return out
+}
+
+// fill writes the answer, beside what earlier steps of the pipeline desired.
+func (f *Function[T]) fill(rsp *fnv1.RunFunctionResponse, xr object.Object, seen *object.Observed, want *object.Desired) error {
+	status, err := object.FromStatus(want.Status)
+	if err != nil {
+		return err
+	}
+	f.stamp(status, xr)
+
+	if rsp.GetDesired() == nil {
+		rsp.Desired = &fnv1.State{}
+	}
+	if rsp.Desired.Resources == nil {
+		rsp.Desired.Resources = make(map[string]*fnv1.Resource, len(want.Resources()))
+	}
+	for key, r := range want.Resources() {
+		ready := fnv1.Ready_READY_FALSE
+		if r.Ready {
+			ready = fnv1.Ready_READY_TRUE
+		}
+		rsp.Desired.Resources[key] = &fnv1.Resource{Resource: r.Object, Ready: ready}
+	}
+	if rsp.Desired.Composite == nil {
+		rsp.Desired.Composite = &fnv1.Resource{}
+	}
+	c := rsp.Desired.Composite
+	if c.Resource == nil {
+		c.Resource = &structpb.Struct{}
+	}
+	if c.Resource.Fields == nil {
+		c.Resource.Fields = make(map[string]*structpb.Value, 3)
+	}
+	c.Resource.Fields["apiVersion"] = structpb.NewStringValue(xr.String("apiVersion"))
+	c.Resource.Fields["kind"] = structpb.NewStringValue(xr.Kind())
+	c.Resource.Fields["status"] = structpb.NewStructValue(status)
+	if c.ConnectionDetails == nil && len(want.Connection) > 0 {
+		c.ConnectionDetails = make(map[string][]byte, len(want.Connection))
+	}
+	maps.Copy(c.ConnectionDetails, want.Connection)
+	c.Ready = fnv1.Ready_READY_FALSE
+	if want.Ready {
+		c.Ready = fnv1.Ready_READY_TRUE
+	}
+
+	for _, cond := range want.Conditions {
+		rsp.Conditions = append(rsp.Conditions, condition(cond))
+	}
+	if e := event(xr, want); e != nil {
+		rsp.Results = append(rsp.Results, e)
+	}
+	if seen.Offline {
+		response.Normal(rsp, "No cluster can be seen (not even the CRD "+f.CRD+
+			"), so every neighbour is taken for present; pass required resources to render a particular cluster.")
+	}
+	return nil
+}
+
+// stamp sets when the status last changed. It keeps the time while nothing else changes: a new one on every run would
+// make Crossplane reconcile for ever.
+func (f *Function[T]) stamp(status *structpb.Struct, xr object.Object) {
+	if _, ok := status.Fields[lastChange]; !ok {
+		return
+	}
+	have := xr.Field("status")
+	same := have.String(lastChange) != ""
+	for k, v := range status.Fields {
+		same = same && (k == lastChange || proto.Equal(v, have.Value(k)))
+	}
+	at := have.String(lastChange)
+	if !same {
+		at = f.Now().UTC().Format(time.RFC3339)
+	}
+	status.Fields[lastChange] = structpb.NewStringValue(at)
+}
+
+func condition(c object.Condition) *fnv1.Condition {
+	status := fnv1.Status_STATUS_CONDITION_UNKNOWN
+	switch c.Status {
+	case object.True:
+		status = fnv1.Status_STATUS_CONDITION_TRUE
+	case object.False:
+		status = fnv1.Status_STATUS_CONDITION_FALSE
+	case object.Unknown:
+	}
+	return &fnv1.Condition{
+		Type: c.Type, Status: status, Reason: c.Reason, Message: &c.Message,
+		Target: fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
+	}
+}
+
+// event tells of a change of phase, and of a new reason to be in a failed one; nothing on any other run.
+func event(xr object.Object, want *object.Desired) *fnv1.Result {
+	phase, message := xr.String("status", "phase"), xr.String("status", "message")
+	if phase == want.Phase && (!want.Failed || message == want.Message) {
+		return nil
+	}
+	r := &fnv1.Result{
+		Severity: fnv1.Severity_SEVERITY_NORMAL,
+		Message:  want.Phase + ": " + want.Message,
+		Reason:   new("PhaseChanged"),
+		Target:   fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
+	}
+	if want.Failed {
+		r.Severity = fnv1.Severity_SEVERITY_WARNING
+	}
+	return r
+}

@@ -1,0 +1,197 @@
+// Package settings reads what a platform team may set for all claims: the EnvironmentConfig "aphex". Every setting is
+// optional; without the object the defaults hold.
+package settings
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"aphex.io/platform/functions/internal/object"
+)
+
+// Name is the EnvironmentConfig that holds the settings.
+const Name = "aphex"
+
+// Settings are the platform's settings. The JSON names are those of EnvironmentConfig aphex, below data.
+type Settings struct {
+	// WebhookDomain is the DNS zone, or a name below it, under which each organization gets its host.
+	WebhookDomain string `json:"webhookDomain"`
+	// ApprovedGitHubOrganizations are the only values that repoOrg may have; empty allows all.
+	ApprovedGitHubOrganizations []string `json:"approvedGitHubOrganizations"`
+	// ReservedNamespaces are refused as pipelineName, beside the built-in ones; a trailing * matches any ending.
+	ReservedNamespaces []string `json:"reservedNamespaces"`
+	// PodSecurity is the Pod Security level that organization and pipeline namespaces enforce.
+	PodSecurity string `json:"podSecurity"`
+
+	Cloudflare   Cloudflare   `json:"cloudflare"`
+	Cloudflared  Cloudflared  `json:"cloudflared"`
+	ArgoCD       ArgoCD       `json:"argocd"`
+	Tenant       Tenant       `json:"tenant"`
+	Integrations Integrations `json:"integrations"`
+}
+
+// Cloudflare says where tunnels and DNS records are made.
+type Cloudflare struct {
+	// AccountID and Zone override the provider config's.
+	AccountID string `json:"accountID"`
+	Zone      string `json:"zone"`
+	// ProviderConfig names the provider config that holds the API token.
+	ProviderConfig ProviderConfig `json:"providerConfig"`
+}
+
+// ProviderConfig names a ClusterProviderConfig, or a ProviderConfig in each organization's namespace.
+type ProviderConfig struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Cloudflared is the connector that runs in each organization's namespace.
+type Cloudflared struct {
+	Image    string `json:"image"`
+	Replicas int32  `json:"replicas"`
+}
+
+// ArgoCD says where Argo CD runs.
+type ArgoCD struct {
+	Namespace string `json:"namespace"`
+}
+
+// Tenant holds the limits of each pipeline namespace; see ResourceQuota, LimitRange and NetworkPolicy.
+type Tenant struct {
+	Quota          map[string]string `json:"quota"`
+	DefaultLimits  map[string]string `json:"defaultLimits"`
+	DefaultRequest map[string]string `json:"defaultRequests"`
+	// BlockedCIDRs are addresses that pipelines may not reach, beside the built-in private and metadata ranges.
+	BlockedCIDRs []string `json:"blockedCIDRs"`
+}
+
+// Integrations switches off what a platform does without. One that is on but not installed is reported.
+type Integrations struct {
+	Tekton          bool `json:"tekton"`
+	ArgoCD          bool `json:"argocd"`
+	ExternalSecrets bool `json:"externalSecrets"`
+	Cloudflare      bool `json:"cloudflare"`
+}
+
+// Defaults are the settings of a platform that sets none.
+func Defaults() *Settings {
+	return &Settings{
+		WebhookDomain: "arbiter-dev.com",
+		PodSecurity:   "baseline",
+		Cloudflare:    Cloudflare{ProviderConfig: ProviderConfig{Kind: "ClusterProviderConfig", Name: "default"}},
+		Cloudflared:   Cloudflared{Image: "docker.io/cloudflare/cloudflared:2026.4.0", Replicas: 2},
+		ArgoCD:        ArgoCD{Namespace: "argocd"},
+		Tenant: Tenant{
+			Quota: map[string]string{
+				"requests.cpu": "4", "requests.memory": "8Gi", "limits.cpu": "8", "limits.memory": "16Gi",
+				"persistentvolumeclaims": "5", "pods": "20",
+			},
+			DefaultLimits:  map[string]string{"cpu": "500m", "memory": "512Mi"},
+			DefaultRequest: map[string]string{"cpu": "100m", "memory": "128Mi"},
+		},
+		Integrations: Integrations{Tekton: true, ArgoCD: true, ExternalSecrets: true, Cloudflare: true},
+	}
+}
+
+// Read looks the settings up. An unknown or bad setting is an error that names its path, since going on with a default
+// instead would change what exists.
+func Read(seen *object.Observed) (*Settings, error) {
+	s := Defaults()
+	data := seen.Get("apiextensions.crossplane.io/v1beta1", "EnvironmentConfig", "", Name).Field("data")
+	if !data.Exists() {
+		return s, nil
+	}
+	raw, err := json.Marshal(data.Map())
+	if err != nil {
+		return nil, fmt.Errorf("EnvironmentConfig %s: %w", Name, err)
+	}
+	unknown, err := kjson.UnmarshalStrict(raw, s)
+	if err != nil {
+		return nil, fmt.Errorf("EnvironmentConfig %s: data: %w", Name, typeError(err))
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("EnvironmentConfig %s: data: %w; the settings are %s", Name,
+			errors.Join(unknown...), strings.Join(known(), ", "))
+	}
+	if errs := s.validate(); len(errs) > 0 {
+		return nil, fmt.Errorf("EnvironmentConfig %s: %w", Name, errs.ToAggregate())
+	}
+	return s, nil
+}
+
+func typeError(err error) error {
+	if te := (*json.UnmarshalTypeError)(nil); errors.As(err, &te) {
+		return fmt.Errorf("%s: found a %s, need a %s", te.Field, te.Value, te.Type)
+	}
+	return err
+}
+
+func known() []string {
+	raw, _ := json.Marshal(Defaults()) // plain data: cannot fail
+	var m map[string]any
+	_ = json.Unmarshal(raw, &m) // our own output: cannot fail
+	return slices.Sorted(maps.Keys(m))
+}
+
+func (s *Settings) validate() field.ErrorList {
+	var errs field.ErrorList
+	data := field.NewPath("data")
+	bad := func(p *field.Path, value any, problems ...string) {
+		for _, problem := range problems {
+			errs = append(errs, field.Invalid(p, value, problem))
+		}
+	}
+	bad(data.Child("webhookDomain"), s.WebhookDomain, validation.IsDNS1123Subdomain(s.WebhookDomain)...)
+	if levels := []string{"privileged", "baseline", "restricted"}; !slices.Contains(levels, s.PodSecurity) {
+		errs = append(errs, field.NotSupported(data.Child("podSecurity"), s.PodSecurity, levels))
+	}
+	for i, ns := range s.ReservedNamespaces {
+		name := strings.TrimSuffix(strings.TrimSuffix(ns, "*"), "-")
+		bad(data.Child("reservedNamespaces").Index(i), ns, validation.IsDNS1123Label(name)...)
+	}
+	pc := s.Cloudflare.ProviderConfig
+	if kinds := []string{"ClusterProviderConfig", "ProviderConfig"}; !slices.Contains(kinds, pc.Kind) {
+		errs = append(errs, field.NotSupported(data.Child("cloudflare", "providerConfig", "kind"), pc.Kind, kinds))
+	}
+	bad(data.Child("cloudflare", "providerConfig", "name"), pc.Name, validation.IsDNS1123Subdomain(pc.Name)...)
+	if s.Cloudflared.Image == "" || strings.ContainsAny(s.Cloudflared.Image, " \t\n") {
+		bad(data.Child("cloudflared", "image"), s.Cloudflared.Image, "must be an image reference such as docker.io/cloudflare/cloudflared:2026.4.0")
+	}
+	if r := s.Cloudflared.Replicas; r < 1 || r > 25 {
+		bad(data.Child("cloudflared", "replicas"), r, "must be 1 to 25, the most connectors that one tunnel may have")
+	}
+	bad(data.Child("argocd", "namespace"), s.ArgoCD.Namespace, validation.IsDNS1123Label(s.ArgoCD.Namespace)...)
+	tenant := data.Child("tenant")
+	for _, l := range []struct {
+		name   string
+		values map[string]string
+	}{{"defaultLimits", s.Tenant.DefaultLimits}, {"defaultRequests", s.Tenant.DefaultRequest}, {"quota", s.Tenant.Quota}} {
+		for _, k := range slices.Sorted(maps.Keys(l.values)) {
+			if _, err := resource.ParseQuantity(l.values[k]); err != nil {
+				bad(tenant.Child(l.name).Key(k), l.values[k], "must be a quantity such as 500m or 16Gi")
+			}
+		}
+	}
+	for i, cidr := range s.Tenant.BlockedCIDRs {
+		if _, _, err := net.ParseCIDR(cidr); err != nil {
+			bad(tenant.Child("blockedCIDRs").Index(i), cidr, "must be a range such as 203.0.113.0/24")
+		}
+	}
+	return errs
+}
+
+// WebhookHost is the public host of an organization's webhook.
+func (s *Settings) WebhookHost(organization string) string { return organization + "." + s.WebhookDomain }
+
+// WebhookURL is the public URL of an organization's webhook.
+func (s *Settings) WebhookURL(organization string) string { return "https://" + s.WebhookHost(organization) }

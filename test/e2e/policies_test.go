@@ -1,0 +1,552 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+const policyTimeout = 30 * time.Second
+
+var (
+	organizations  = schema.GroupVersionResource{Group: "aphex.io", Version: "v1alpha1", Resource: "organizations"}
+	xorganizations = schema.GroupVersionResource{Group: "aphex.io", Version: "v1alpha1", Resource: "xorganizations"}
+)
+
+// policyUser is someone who sends requests, known to the API server by name and groups.
+type policyUser struct {
+	name   string
+	groups []string
+}
+
+var (
+	policyCrossplane = policyServiceAccount("crossplane-system", "crossplane")
+	policyArgoCD     = policyServiceAccount("argocd", "policy-argocd-application-controller")
+	policyRunner     = policyServiceAccount("my-app", "pipeline-runner")
+	policyRoot       = policyUser{name: "policy-root", groups: []string{"system:masters", "system:authenticated"}}
+	policyAdmin      = policyUser{name: "policy-cluster-admin@example.com", groups: []string{"system:authenticated"}}
+	policyLabeller   = policyUser{name: "policy-labeller@example.com", groups: []string{"system:authenticated"}}
+	policyEditor     = policyUser{name: "policy-namespace-editor@example.com", groups: []string{"system:authenticated"}}
+	policyOrgAdmin   = policyUser{name: "policy-org-admin@example.com", groups: []string{"system:authenticated"}}
+)
+
+func policyServiceAccount(namespace, name string) policyUser {
+	return policyUser{
+		name:   "system:serviceaccount:" + namespace + ":" + name,
+		groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+	}
+}
+
+func (u policyUser) config() *rest.Config {
+	config := cp.RESTConfig()
+	config.Impersonate = rest.ImpersonationConfig{UserName: u.name, Groups: u.groups}
+	return config
+}
+
+func (u policyUser) client(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(u.config())
+	require.NoError(t, err)
+	return client
+}
+
+func (u policyUser) dynamic(t *testing.T) dynamic.Interface {
+	t.Helper()
+	client, err := dynamic.NewForConfig(u.config())
+	require.NoError(t, err)
+	return client
+}
+
+func TestOnlyThePlatformLabelsNamespaces(t *testing.T) {
+	const refused = "the platform's: only Crossplane and people who may \"set namespacelabels.aphex.io\", such as cluster administrators, may add, change or remove them"
+	admin := policyRoot.client(t)
+	mayEdit := policyClusterRole(t, "namespace-editor", rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"namespaces", "namespaces/status", "namespaces/finalize"}, Verbs: []string{"*"},
+	})
+	maySet := policyClusterRole(t, "labeller", rbacv1.PolicyRule{
+		APIGroups: []string{"aphex.io"}, Resources: []string{"namespacelabels"}, Verbs: []string{"set"},
+	})
+	policyBind(t, mayEdit, "patch", "/namespaces", policyEditor, policyLabeller)
+	policyBind(t, maySet, "set", "aphex.io/namespacelabels", policyLabeller)
+	policyBind(t, "cluster-admin", "patch", "/namespaces", policyAdmin, policyArgoCD)
+
+	set := func(key, value string) func(context.Context, kubernetes.Interface, string) error {
+		return func(ctx context.Context, client kubernetes.Interface, namespace string) error {
+			quoted := "null"
+			if value != "" {
+				quoted = `"` + value + `"`
+			}
+			patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, key, quoted)
+			_, err := client.CoreV1().Namespaces().Patch(ctx, namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+			return err
+		}
+	}
+	create := func(labels map[string]string) func(context.Context, kubernetes.Interface, string) error {
+		return func(ctx context.Context, client kubernetes.Interface, namespace string) error {
+			_, err := client.CoreV1().Namespaces().Create(ctx, policyNamespaceObject(namespace+"-new", labels), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			return err
+		}
+	}
+	setThrough := func(subresource string) func(context.Context, kubernetes.Interface, string) error {
+		return func(ctx context.Context, client kubernetes.Interface, namespace string) error {
+			ns, err := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			ns.Labels["aphex.dev/org"] = "acme-corp"
+			if subresource == "finalize" {
+				_, err = client.CoreV1().Namespaces().Finalize(ctx, ns, metav1.UpdateOptions{})
+			} else {
+				_, err = client.CoreV1().Namespaces().UpdateStatus(ctx, ns, metav1.UpdateOptions{})
+			}
+			return err
+		}
+	}
+
+	for name, c := range map[string]struct {
+		as policyUser
+		do func(ctx context.Context, client kubernetes.Interface, namespace string) error
+		// want are fragments of the refusal; none means that the request is accepted.
+		want []string
+		// labels are what the namespace carries before.
+		labels map[string]string
+	}{
+		"Crossplane labels a namespace": {
+			as: policyCrossplane, do: set("aphex.dev/org", "acme-corp")},
+		"Crossplane creates a labelled namespace": {
+			as: policyCrossplane, do: create(map[string]string{"aphex.dev/org": "acme-corp", "platform.aphex/pipeline": "my-app"})},
+		"Crossplane takes a label away": {
+			as: policyCrossplane, do: set("aphex.dev/org", ""), labels: map[string]string{"aphex.dev/org": "acme-corp"}},
+		"a system:masters administrator labels a namespace": {
+			as: policyRoot, do: set("aphex.dev/org", "acme-corp")},
+		"somebody with the role cluster-admin labels a namespace": {
+			as: policyAdmin, do: set("aphex.dev/org", "acme-corp")},
+		"somebody who was given that right labels a namespace": {
+			as: policyLabeller, do: set("aphex.dev/org", "acme-corp")},
+		"whoever may edit namespaces sets a label of their own": {
+			as: policyEditor, do: set("team", "web")},
+		"whoever may edit namespaces creates one with a label of their own": {
+			as: policyEditor, do: create(map[string]string{"team": "web", "example.com/platform.aphex": "x"})},
+		"whoever may edit namespaces changes their own label beside the platform's": {
+			as: policyEditor, do: set("team", "web"), labels: map[string]string{"aphex.dev/org": "acme-corp"}},
+		"whoever may edit namespaces sets a platform label to what it is": {
+			as: policyEditor, do: set("aphex.dev/org", "acme-corp"), labels: map[string]string{"aphex.dev/org": "acme-corp"}},
+
+		"whoever may edit namespaces cannot open an organization's secrets to one": {
+			as: policyEditor, do: set("aphex.dev/org", "acme-corp"),
+			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},
+		"whoever may edit namespaces cannot create one with an organization's label": {
+			as: policyEditor, do: create(map[string]string{"team": "web", "aphex.dev/org": "acme-corp"}),
+			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},
+		"whoever may edit namespaces cannot move one to another organization": {
+			as: policyEditor, do: set("aphex.dev/org", "other"), labels: map[string]string{"aphex.dev/org": "acme-corp"},
+			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},
+		"whoever may edit namespaces cannot take one from its organization": {
+			as: policyEditor, do: set("aphex.dev/org", ""), labels: map[string]string{"aphex.dev/org": "acme-corp"},
+			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},
+		"whoever may edit namespaces cannot mark one as a tenant's": {
+			as: policyEditor, do: set("aphex/tenant", "my-app"),
+			want: []string{"the labels aphex/tenant of namespace policy-", refused}},
+		"whoever may edit namespaces cannot mark one as a pipeline's": {
+			as: policyEditor, do: set("platform.aphex/pipeline", "my-app"),
+			want: []string{"the labels platform.aphex/pipeline of namespace policy-", refused}},
+		"whoever may edit namespaces cannot mark one as in a pipeline's glob": {
+			as: policyEditor, do: set("glob.platform.aphex/my-app", "acme-corp"),
+			want: []string{"the labels glob.platform.aphex/my-app of namespace policy-", refused}},
+		"whoever may edit namespaces cannot do it through the status": {
+			as: policyEditor, do: setThrough("status"),
+			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},
+		"whoever may edit namespaces cannot do it while finalizing": {
+			as: policyEditor, do: setThrough("finalize"),
+			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},
+		"a service account that may do everything cannot label a namespace, since tenants may tell it to": {
+			as: policyArgoCD, do: set("aphex.dev/org", "acme-corp"),
+			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},
+		"a service account that may do everything may set another label": {
+			as: policyArgoCD, do: set("argocd.argoproj.io/instance", "my-app")},
+		"a pipeline cannot label a namespace": {
+			as: policyRunner, do: set("aphex.dev/org", "acme-corp"),
+			want: []string{`cannot patch resource "namespaces"`}},
+		"an organization's administrator cannot label a namespace": {
+			as: policyOrgAdmin, do: set("aphex.dev/org", "acme-corp"),
+			want: []string{`cannot patch resource "namespaces"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			namespace := policyNamespace(t, admin, c.labels)
+			err := c.do(t.Context(), c.as.client(t), namespace)
+			policyRequire(t, err, c.want)
+		})
+	}
+
+	t.Run("a labelled namespace goes when it is deleted", func(t *testing.T) {
+		namespace := policyNamespace(t, admin, map[string]string{"aphex.dev/org": "acme-corp", "aphex/tenant": "my-app"})
+		require.NoError(t, admin.CoreV1().Namespaces().Delete(t.Context(), namespace, metav1.DeleteOptions{}))
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			seen, err := admin.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
+			require.True(c, apierrors.IsNotFound(err), "namespace %s is still there: %v, %v", namespace, err, seen.Status)
+		}, policyTimeout, 100*time.Millisecond)
+	})
+}
+
+func TestOrganizationsWithRepoBindingsStay(t *testing.T) {
+	admin := policyRoot.client(t)
+	namespace := policyNamespace(t, admin, nil)
+	editor := policyClusterRole(t, "organization-editor", rbacv1.PolicyRule{
+		APIGroups: []string{"aphex.io"}, Resources: []string{"organizations", "xorganizations"}, Verbs: []string{"get", "delete", "deletecollection"},
+	})
+	policyBind(t, editor, "deletecollection", "aphex.io/organizations", policyOrgAdmin)
+
+	remove := func(client dynamic.Interface, o *unstructured.Unstructured) error {
+		if o.GetKind() == "XOrganization" {
+			return client.Resource(xorganizations).Delete(t.Context(), o.GetName(), metav1.DeleteOptions{})
+		}
+		return client.Resource(organizations).Namespace(o.GetNamespace()).Delete(t.Context(), o.GetName(), metav1.DeleteOptions{})
+	}
+
+	for name, c := range map[string]struct {
+		as        policyUser
+		claim     bool
+		claimRef  string
+		pipelines []string
+		want      []string
+	}{
+		"a claim without pipelines goes": {
+			as: policyOrgAdmin, claim: true},
+		"a claim with pipelines stays, and they are named": {
+			as: policyOrgAdmin, claim: true, pipelines: []string{"a", "b"},
+			want: []string{"Organization policy-", " still has RepoBindings for the pipelines a, b; delete those first"}},
+		"a claim with a pipeline stays for a cluster administrator too": {
+			as: policyRoot, claim: true, pipelines: []string{"my-app"},
+			want: []string{"Organization policy-", " still has RepoBindings for the pipelines my-app; delete those first"}},
+		"a claim with a pipeline stays for Crossplane too": {
+			as: policyCrossplane, claim: true, pipelines: []string{"my-app"},
+			want: []string{" still has RepoBindings for the pipelines my-app; delete those first"}},
+		"a claim with more pipelines than a message can name stays": {
+			as: policyOrgAdmin, claim: true, pipelines: policyManyPipelines(200),
+			want: []string{"The organization still has RepoBindings; delete those first"}},
+		"an XR without a claim and without pipelines goes": {
+			as: policyOrgAdmin},
+		"an XR without a claim but with pipelines stays": {
+			as: policyOrgAdmin, pipelines: []string{"a", "b"},
+			want: []string{"Organization policy-", " still has RepoBindings for the pipelines a, b; delete those first"}},
+		"an XR without a claim but with pipelines stays for Crossplane too": {
+			as: policyCrossplane, pipelines: []string{"a"},
+			want: []string{" still has RepoBindings for the pipelines a; delete those first"}},
+		"an XR of a claim is not deleted behind its back": {
+			as: policyOrgAdmin, claimRef: "acme-corp", pipelines: []string{"a"},
+			want: []string{"Organization acme-corp still has RepoBindings for the pipelines a; delete those first"}},
+		"an XR goes when Crossplane deletes it for a claim that went": {
+			as: policyCrossplane, claimRef: "acme-corp", pipelines: []string{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := policyOrganization(t, namespace, c.claim, c.claimRef, c.pipelines)
+			policyRequire(t, remove(c.as.dynamic(t), o), c.want)
+		})
+	}
+
+	t.Run("deleting all claims at once goes no further than one by one", func(t *testing.T) {
+		o := policyOrganization(t, namespace, true, "", []string{"a"})
+		err := policyOrgAdmin.dynamic(t).Resource(organizations).Namespace(namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+		policyRequire(t, err, []string{"Organization " + o.GetName() + " still has RepoBindings for the pipelines a; delete those first"})
+	})
+}
+
+// Crossplane holds neither escalate nor bind, so the API server itself keeps it from granting what it does not hold.
+func TestCrossplaneGrantsWhatTenantsNeedAndNoMore(t *testing.T) {
+	admin, crossplane := policyRoot.client(t), policyCrossplane.client(t)
+	namespace := policyNamespace(t, admin, nil)
+	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	rule := func(group, resources, verbs string, names ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: strings.Split(resources, ","), Verbs: strings.Split(verbs, ","), ResourceNames: names}
+	}
+
+	for name, c := range map[string]struct {
+		rules   []rbacv1.PolicyRule
+		cluster bool
+		// want is a fragment of the refusal; empty means that Crossplane may create such a Role.
+		want string
+	}{
+		"the standard profile": {rules: []rbacv1.PolicyRule{
+			rule("", "pods,pods/log,configmaps,secrets", "get,list,create,update,delete"),
+			rule("tekton.dev", "pipelineruns,taskruns", "get,list,create"),
+			rule("coordination.k8s.io", "leases", "get,create,update,delete"),
+		}},
+		"the elevated profile": {rules: []rbacv1.PolicyRule{
+			rule("", "pods,pods/log,configmaps,secrets,services,persistentvolumeclaims", "get,list,create,update,delete"),
+			rule("tekton.dev", "pipelineruns,taskruns,pipelines,tasks", "get,list,create,update,delete"),
+			rule("apps", "deployments,statefulsets", "get,list,create,update,delete"),
+			rule("coordination.k8s.io", "leases", "get,create,update,delete"),
+		}},
+		"what triggers share, to listeners and pipelines": {cluster: true, rules: []rbacv1.PolicyRule{
+			rule("triggers.tekton.dev", "clusterinterceptors,clustertriggerbindings", "get,list,watch"),
+		}},
+		"a listener's own namespace": {rules: []rbacv1.PolicyRule{
+			rule("triggers.tekton.dev", "eventlisteners,triggers,triggerbindings,triggertemplates,interceptors", "get,list,watch"),
+		}},
+		"runs in a tenant's namespace": {rules: []rbacv1.PolicyRule{
+			rule("tekton.dev", "pipelineruns", "create"),
+		}},
+		"an organization's secrets": {rules: []rbacv1.PolicyRule{
+			rule("", "secrets", "get", "org-secrets"),
+		}},
+		"applications in Argo CD's namespace": {rules: []rbacv1.PolicyRule{
+			rule("argoproj.io", "applications", "get,list,watch,create,update,patch,delete"),
+			rule("argoproj.io", "appprojects", "get", "my-app"),
+		}},
+		"an organization's administrator": {rules: []rbacv1.PolicyRule{
+			rule("", "secrets", "create"),
+			rule("", "secrets", "get,update,patch,delete", "org-secrets"),
+			rule("aphex.io", "repobindings,knowledgebases", "get,list,watch,create,update,patch,delete"),
+			rule("tekton.dev", "pipelines,pipelineruns,taskruns", "get,list,watch"),
+			rule("triggers.tekton.dev", "eventlisteners,triggers,triggerbindings,triggertemplates,interceptors", "get,list,watch"),
+			rule("", "configmaps,services,pods,events", "get,list,watch"),
+			rule("", "pods/log", "get"),
+			rule("external-secrets.io", "externalsecrets", "get,list,watch"),
+			rule("cloudflare.aphex.io", "tunnels,dnsrecords", "get,list,watch"),
+		}},
+		"not everything": {
+			rules: []rbacv1.PolicyRule{rule("*", "*", "*")},
+			want:  "attempting to grant RBAC permissions not currently held"},
+		"not nodes": {
+			cluster: true,
+			rules:   []rbacv1.PolicyRule{rule("", "nodes", "get")},
+			want:    "attempting to grant RBAC permissions not currently held"},
+		"not impersonation of people": {
+			cluster: true,
+			rules:   []rbacv1.PolicyRule{rule("", "users", "impersonate")},
+			want:    "attempting to grant RBAC permissions not currently held"},
+		"not the right to label namespaces": {
+			cluster: true,
+			rules:   []rbacv1.PolicyRule{rule("aphex.io", "namespacelabels", "set")},
+			want:    "attempting to grant RBAC permissions not currently held"},
+		"not a shell in a pod": {
+			rules: []rbacv1.PolicyRule{rule("", "pods/exec", "create")},
+			want:  "attempting to grant RBAC permissions not currently held"},
+		"not the right to grant more": {
+			rules: []rbacv1.PolicyRule{rule("rbac.authorization.k8s.io", "roles", "escalate")},
+			want:  "attempting to grant RBAC permissions not currently held"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var err error
+			if c.cluster {
+				_, err = crossplane.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
+					ObjectMeta: metav1.ObjectMeta{Name: namespace}, Rules: c.rules}, dryRun)
+			} else {
+				_, err = crossplane.RbacV1().Roles(namespace).Create(t.Context(), &rbacv1.Role{
+					ObjectMeta: metav1.ObjectMeta{Name: "granted", Namespace: namespace}, Rules: c.rules}, dryRun)
+			}
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+
+	t.Run("a role that Crossplane holds can be bound once it exists", func(t *testing.T) {
+		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "eso-secrets-reader", Namespace: namespace},
+			Rules: []rbacv1.PolicyRule{rule("", "secrets", "get", "org-secrets")}}
+		binding := &rbacv1.RoleBinding{ObjectMeta: role.ObjectMeta,
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "eso-secrets-reader"}}}
+		_, err := crossplane.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{})
+		require.ErrorContains(t, err, `"eso-secrets-reader" not found`)
+		_, err = crossplane.RbacV1().Roles(namespace).Create(t.Context(), role, metav1.CreateOptions{})
+		require.NoError(t, err)
+		// The API server sees its own new Role a moment later.
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			_, err := crossplane.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{})
+			require.NoError(c, err)
+		}, policyTimeout, 50*time.Millisecond)
+	})
+
+	t.Run("cluster-admin cannot be bound", func(t *testing.T) {
+		_, err := crossplane.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "all", Namespace: namespace},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "mallory"}},
+		}, dryRun)
+		require.ErrorContains(t, err, "attempting to grant RBAC permissions not currently held")
+	})
+}
+
+func TestTheShippedRolesAreBounded(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(cp.Root(), "package", "rbac.yaml"))
+	require.NoError(t, err)
+	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), 4096)
+	roles := 0
+	for {
+		role := &rbacv1.ClusterRole{}
+		err := documents.Decode(role)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		roles++
+		require.Equal(t, "ClusterRole", role.Kind, role.Name)
+		require.Equal(t, map[string]string{"rbac.crossplane.io/aggregate-to-crossplane": "true"}, role.Labels, role.Name)
+		require.NotEmpty(t, role.Rules, role.Name)
+		for _, r := range role.Rules {
+			require.Empty(t, r.NonResourceURLs, role.Name)
+			for _, word := range slices.Concat(r.APIGroups, r.Resources, r.Verbs) {
+				require.NotContains(t, word, "*", role.Name)
+			}
+			for _, verb := range []string{"escalate", "bind", "impersonate", "deletecollection"} {
+				require.NotContains(t, r.Verbs, verb, role.Name)
+			}
+		}
+	}
+	require.NotZero(t, roles)
+}
+
+// policyRequire requires a request to be accepted, or refused with all fragments.
+func policyRequire(t *testing.T, err error, want []string) {
+	t.Helper()
+	if len(want) == 0 {
+		require.NoError(t, err)
+		return
+	}
+	require.True(t, apierrors.IsForbidden(err), "expected a refusal, got %v", err)
+	for _, fragment := range want {
+		require.ErrorContains(t, err, fragment)
+	}
+}
+
+func policyNamespaceObject(name string, labels map[string]string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+}
+
+// policyNamespace makes a namespace for one test.
+func policyNamespace(t *testing.T, admin kubernetes.Interface, labels map[string]string) string {
+	t.Helper()
+	ns := policyNamespaceObject("", labels)
+	ns.GenerateName = "policy-"
+	ns, err := admin.CoreV1().Namespaces().Create(t.Context(), ns, metav1.CreateOptions{})
+	require.NoError(t, err)
+	policyCleanup(t, func(ctx context.Context) error {
+		return admin.CoreV1().Namespaces().Delete(ctx, ns.Name, metav1.DeleteOptions{})
+	})
+	return ns.Name
+}
+
+// policyOrganization makes a claim or an XR with the status that the function would write. It is paused, so that Crossplane
+// leaves it as it is.
+func policyOrganization(t *testing.T, namespace string, claim bool, claimRef string, pipelines []string) *unstructured.Unstructured {
+	t.Helper()
+	spec := map[string]any{"displayName": "Policy test", "adminUsers": []any{"admin@example.com"}}
+	o := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "aphex.io/v1alpha1",
+		"kind":       "XOrganization",
+		"metadata":   map[string]any{"generateName": "policy-", "annotations": map[string]any{"crossplane.io/paused": "true"}},
+		"spec":       spec,
+	}}
+	var client dynamic.ResourceInterface = policyRoot.dynamic(t).Resource(xorganizations)
+	if claim {
+		o.SetKind("Organization")
+		o.SetNamespace(namespace)
+		client = policyRoot.dynamic(t).Resource(organizations).Namespace(namespace)
+	}
+	if claimRef != "" {
+		spec["claimRef"] = map[string]any{"apiVersion": "aphex.io/v1alpha1", "kind": "Organization", "namespace": namespace, "name": claimRef}
+	}
+	o, err := client.Create(t.Context(), o, metav1.CreateOptions{})
+	require.NoError(t, err)
+	policyCleanup(t, func(ctx context.Context) error {
+		if _, err := client.Patch(ctx, o.GetName(), types.MergePatchType, []byte(`{"status":{"pipelines":null}}`), metav1.PatchOptions{}, "status"); err != nil {
+			return err
+		}
+		return client.Delete(ctx, o.GetName(), metav1.DeleteOptions{})
+	})
+
+	patch := fmt.Sprintf(`{"status":{"pipelines":["%s"]}}`, strings.Join(pipelines, `","`))
+	if len(pipelines) == 0 {
+		patch = `{"status":{"pipelines":[]}}`
+	}
+	o, err = client.Patch(t.Context(), o.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+	require.NoError(t, err)
+	_, found, err := unstructured.NestedStringSlice(o.Object, "status", "pipelines")
+	require.NoError(t, err)
+	require.True(t, found, "the API dropped status.pipelines; the XRD must define it, or the policy never sees it")
+	return o
+}
+
+func policyManyPipelines(n int) []string {
+	all := make([]string, n)
+	for i := range n {
+		all[i] = fmt.Sprintf("a-pipeline-with-a-name-of-quite-some-length-%d", i)
+	}
+	return all
+}
+
+// policyClusterRole makes a role for the users of these tests.
+func policyClusterRole(t *testing.T, name string, rules ...rbacv1.PolicyRule) string {
+	t.Helper()
+	roles := policyRoot.client(t).RbacV1().ClusterRoles()
+	role, err := roles.Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{GenerateName: "policy-" + name + "-"}, Rules: rules}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	policyCleanup(t, func(ctx context.Context) error { return roles.Delete(ctx, role.Name, metav1.DeleteOptions{}) })
+	return role.Name
+}
+
+// policyBind gives users a role and returns when the API server knows, by one right that the role has.
+func policyBind(t *testing.T, role, verb, groupResource string, users ...policyUser) {
+	t.Helper()
+	group, resource, _ := strings.Cut(groupResource, "/")
+	bindings := policyRoot.client(t).RbacV1().ClusterRoleBindings()
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "policy-" + role + "-"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+	}
+	for _, u := range users {
+		binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: u.name})
+	}
+	binding, err := bindings.Create(t.Context(), binding, metav1.CreateOptions{})
+	require.NoError(t, err)
+	policyCleanup(t, func(ctx context.Context) error {
+		return bindings.Delete(ctx, binding.Name, metav1.DeleteOptions{})
+	})
+	for _, u := range users {
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			review, err := u.client(t).AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
+				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource}},
+			}, metav1.CreateOptions{})
+			require.NoError(c, err)
+			require.True(c, review.Status.Allowed, "%s cannot %s %s", u.name, verb, groupResource)
+		}, policyTimeout, 50*time.Millisecond)
+	}
+}
+
+// policyCleanup removes what a test made; that it is gone already is fine.
+func policyCleanup(t *testing.T, remove func(context.Context) error) {
+	t.Helper()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), policyTimeout)
+		defer cancel()
+		if err := remove(ctx); err != nil && !apierrors.IsNotFound(err) {
+			t.Errorf("cleaning up: %v", err)
+		}
+	})
+}

@@ -1,0 +1,3 @@
+module aphex.io/platform/tools/install
+
+go 1.26
