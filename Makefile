@@ -1,0 +1,82 @@
+# Every command of the project. `make` alone lists them. All tools come from pinned Go modules; see tools/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+include tools/tools.mk
+
+FUNCTIONS := organization repobinding knowledgebase
+BIN       := .cache/bin
+# A developer's GOFLAGS or GOWORK must not change what is built.
+GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
+GENERATED := package/crds provider-cloudflare-tunnel/apis
+
+.PHONY: help build generate verify lint unit golden triggers terraform e2e test render demo bench fuzz clean
+
+help: ## List these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the functions into .cache/bin
+	@mkdir -p $(BIN)
+	@for f in $(FUNCTIONS); do \
+		CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/function-$$f ./functions/$$f; \
+	done
+
+
+
+demo: tools-controlplane build ## Start a whole platform on this machine and claim the examples (DEMO_ONCE=1 stops by itself)
+	@cd test && $(GO) run ./demo
+
+render: tools-crossplane tools-crossplane-cli crds build ## Render every example with Crossplane's own engine and validate the output
+	@cd test && $(GO) run ./render
+
+
+
+test: unit tools-test triggers terraform render e2e ## All tests
+
+unit: crds ## Unit and golden tests: seconds, no tools
+	$(GO) test ./...
+
+golden: crds ## Rewrite the golden files; review that diff like code
+	$(GO) test ./functions/... -run TestGolden -update
+
+triggers: crds ## Decode and validate the golden files' Tekton Triggers objects with Tekton's own code
+	cd test/triggers && $(GO) test ./...
+
+terraform: tools-terraform ## Parse the generated Terraform backend with terraform
+	$(GO) test ./functions/repobinding -run TestTerraform -count=1
+
+e2e: tools-controlplane build ## End-to-end tests on a control plane of real parts
+	cd test && $(GO) test ./controlplane ./demo ./e2e -count=1 -timeout 40m -v
+
+fuzz: crds ## Fuzz every target for FUZZTIME (30s)
+	@for f in $(FUNCTIONS); do \
+		for target in $$(cd functions/$$f && $(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
+			echo "$$f $$target"; (cd functions/$$f && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-30s} .); \
+		done; \
+	done
+
+bench: tools-controlplane build ## Measure the functions and a live control plane against floors of the same run
+	cd test && $(GO) run ./bench
+
+
+
+generate: tools-codegen ## Regenerate Go code and CRDs from the API types
+	$(BIN)/controller-gen object:headerFile=/dev/null paths=./provider-cloudflare-tunnel/apis/... \
+		crd:crdVersions=v1 output:crd:artifacts:config=package/crds
+	$(BIN)/angryjet generate-methodsets ./provider-cloudflare-tunnel/apis/...
+
+verify: generate ## Regenerate and fail on a difference; check formatting and modules
+	@changed="$$(git status --porcelain -- $(GENERATED))"; if [ -n "$$changed" ]; then \
+		git --no-pager diff -- $(GENERATED); echo "$$changed"; echo "generated files are stale: run make generate and commit"; exit 1; fi
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; if [ -n "$$unformatted" ]; then \
+		echo "not formatted: $$unformatted; run gofmt -w"; exit 1; fi
+	$(GO) mod verify
+
+lint: tools-golangci-lint ## Lint all Go code; .golangci.yml has the reasons
+	$(BIN)/golangci-lint run ./...
+	cd test && ../$(BIN)/golangci-lint run --config ../.golangci.yml ./...
+
+clean: ## Remove links and built functions of this clone; what other clones share stays
+	rm -rf .cache
