@@ -131,6 +131,11 @@ func kind(ctx context.Context, xrd *xpv1.CompositeResourceDefinition, derive fun
 		return nil, errs.ToAggregate()
 	}
 
+	return Of(crd)
+}
+
+// Of checks the objects of a CRD with one version, which an API server is known to accept.
+func Of(crd *extv1.CustomResourceDefinition) (*Kind, error) {
 	props := &apiextensions.JSONSchemaProps{}
 	if err := extv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(crd.Spec.Versions[0].Schema.OpenAPIV3Schema, props, nil); err != nil {
 		return nil, err

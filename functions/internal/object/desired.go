@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -18,6 +19,9 @@ const (
 	False   Status = "False"
 	Unknown Status = "Unknown"
 )
+
+// WhenChanged stands in a status for the time at which the rest of it last changed; the runner puts the time there.
+const WhenChanged = "when the rest of the status last changed"
 
 // Condition is one entry of status.conditions. Crossplane adds the time.
 type Condition struct {
@@ -59,6 +63,7 @@ type Desired struct {
 type step struct {
 	ref   string
 	ready bool
+	taken bool
 	why   string
 }
 
@@ -90,7 +95,7 @@ func (d *Desired) AddExclusive(when bool, key string, obj any, ready Readiness) 
 	}
 	if owner, taken := d.seen.taken(key, want); taken {
 		ref := Ref(want.Kind(), want.Namespace(), want.Name())
-		d.steps[key] = step{ref: ref, why: "it exists and is " + owner}
+		d.steps[key] = step{ref: ref, taken: true, why: "it exists and is " + owner}
 		d.taken = append(d.taken, ref+" exists and is "+owner)
 		return
 	}
@@ -138,8 +143,16 @@ func (o *Observed) taken(key string, want Object) (owner string, taken bool) {
 	case uid == o.Identity.UID:
 		return "", false
 	default:
-		return "controlled by " + Ref(kind, "", name), true
+		return "controlled by " + Ref(kind, "", name) + claim(have), true
 	}
+}
+
+// claim names the claim behind an object that Crossplane composed, since its users know no other name.
+func claim(o Object) string {
+	if name := o.Label("crossplane.io/claim-name"); name != "" {
+		return " of claim " + o.Label("crossplane.io/claim-namespace") + "/" + name
+	}
+	return ""
 }
 
 // Hold emits an observed object again as it is, for a run whose input no longer says how it should look. An object
@@ -157,8 +170,13 @@ func (d *Desired) Hold(key, ref, why string) {
 	if ns := seen.Namespace(); ns != "" {
 		keep["namespace"] = ns
 	}
-	if labels, ok := meta["labels"]; ok {
-		keep["labels"] = labels
+	for _, k := range []string{"annotations", "labels"} {
+		if v, ok := meta[k]; ok {
+			keep[k] = v
+		}
+	}
+	if annotations := ownAnnotations(meta); len(annotations) > 0 {
+		keep["annotations"] = annotations
 	}
 	content["metadata"] = keep
 	s, err := toStruct(content)
@@ -169,11 +187,24 @@ func (d *Desired) Hold(key, ref, why string) {
 	d.resources[key] = Resource{Object: s}
 }
 
+// ownAnnotations leaves out what Crossplane, kubectl and Kubernetes' controllers note on an object.
+func ownAnnotations(meta map[string]any) map[string]any {
+	annotations, _ := meta["annotations"].(map[string]any)
+	maps.DeleteFunc(annotations, func(key string, _ any) bool {
+		domain, _, _ := strings.Cut(key, "/")
+		return domain == "crossplane.io" || domain == "kubernetes.io" || strings.HasSuffix(domain, ".kubernetes.io")
+	})
+	return annotations
+}
+
 // Withdraw records an object that is left out, or deleted, on purpose.
 func (d *Desired) Withdraw(key, ref, why string) { d.steps[key] = step{ref: ref, why: why} }
 
 // Taken are the objects that AddExclusive left alone, each with whose it is, in the order they were added.
 func (d *Desired) Taken() []string { return d.taken }
+
+// IsTaken tells whether AddExclusive left this key's object alone.
+func (d *Desired) IsTaken(key string) bool { return d.steps[key].taken }
 
 // Done tells whether all these keys are ready. If not, awaited names the first that is not, and why.
 func (d *Desired) Done(keys ...string) (awaited string, done bool) {

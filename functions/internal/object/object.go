@@ -5,6 +5,9 @@ package object
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -137,7 +140,19 @@ func (o Object) Map() map[string]any {
 
 // Decode fills a typed object. Fields that the type does not know are ignored; a field of another type is an error.
 func (o Object) Decode(into any) error {
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(o.Map(), into)
+	content := o.Map()
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, into)
+	if err == nil {
+		return nil
+	}
+	// The converter does not say where; encoding/json does.
+	if raw, jsonErr := json.Marshal(content); jsonErr == nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(json.Unmarshal(raw, into), &wrong) {
+			return fmt.Errorf("%s: must be of type %s, not %s", wrong.Field, wrong.Type, wrong.Value)
+		}
+	}
+	return err
 }
 
 func (o Object) value(path []string) *structpb.Value {

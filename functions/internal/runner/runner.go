@@ -67,7 +67,9 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 	}
 
 	seen := observe(req, xr, f.Entropy)
-	seen.Offline = !seen.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", f.CRD).Exists()
+	crd := seen.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", f.CRD)
+	// Until that is answered nothing is known, and to look up a kind that is not served would fail the run.
+	seen.Offline = !crd.Exists() && !seen.Pending()
 
 	var typed T
 	if err := xr.Decode(&typed); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -151,13 +152,19 @@ func (s *Settings) validate() field.ErrorList {
 			errs = append(errs, field.Invalid(p, value, problem))
 		}
 	}
-	bad(data.Child("webhookDomain"), s.WebhookDomain, validation.IsDNS1123Subdomain(s.WebhookDomain)...)
+	bad(data.Child("webhookDomain"), s.WebhookDomain, domainProblems(s.WebhookDomain)...)
 	if levels := []string{"privileged", "baseline", "restricted"}; !slices.Contains(levels, s.PodSecurity) {
 		errs = append(errs, field.NotSupported(data.Child("podSecurity"), s.PodSecurity, levels))
 	}
 	for i, ns := range s.ReservedNamespaces {
 		name := strings.TrimSuffix(strings.TrimSuffix(ns, "*"), "-")
 		bad(data.Child("reservedNamespaces").Index(i), ns, validation.IsDNS1123Label(name)...)
+	}
+	if id := s.Cloudflare.AccountID; id != "" && !cloudflareID.MatchString(id) {
+		bad(data.Child("cloudflare", "accountID"), id, "must be the 32 lower-case hexadecimal digits that Cloudflare shows as Account ID")
+	}
+	if zone := s.Cloudflare.Zone; zone != "" && !cloudflareID.MatchString(zone) {
+		bad(data.Child("cloudflare", "zone"), zone, domainProblems(zone)...)
 	}
 	pc := s.Cloudflare.ProviderConfig
 	if kinds := []string{"ClusterProviderConfig", "ProviderConfig"}; !slices.Contains(kinds, pc.Kind) {
@@ -190,8 +197,31 @@ func (s *Settings) validate() field.ErrorList {
 	return errs
 }
 
+// cloudflareID is an id of an account or a zone.
+var cloudflareID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// maxDomain leaves room for the longest name of an organization (59, see its namespace) and a dot in a host name (253).
+const maxDomain = 253 - 59 - 1
+
+func domainProblems(domain string) []string {
+	var problems []string
+	if len(domain) > maxDomain {
+		problems = append(problems, fmt.Sprintf("must have at most %d characters", maxDomain))
+	}
+	for part := range strings.SplitSeq(domain, ".") {
+		if len(validation.IsDNS1123Label(part)) > 0 {
+			return append(problems, "must be a domain such as example.org: lower-case letters, digits and hyphens in parts of at most 63 characters, joined by dots")
+		}
+	}
+	return problems
+}
+
 // WebhookHost is the public host of an organization's webhook.
-func (s *Settings) WebhookHost(organization string) string { return organization + "." + s.WebhookDomain }
+func (s *Settings) WebhookHost(organization string) string {
+	return organization + "." + s.WebhookDomain
+}
 
 // WebhookURL is the public URL of an organization's webhook.
-func (s *Settings) WebhookURL(organization string) string { return "https://" + s.WebhookHost(organization) }
+func (s *Settings) WebhookURL(organization string) string {
+	return "https://" + s.WebhookHost(organization)
+}

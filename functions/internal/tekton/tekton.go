@@ -29,6 +29,7 @@ type EventListener struct {
 type EventListenerSpec struct {
 	ServiceAccountName string         `json:"serviceAccountName"`
 	TriggerGroups      []TriggerGroup `json:"triggerGroups"`
+	Resources          Resources      `json:"resources"`
 }
 
 // TriggerGroup sends what passes its interceptors to the Triggers that it selects.

@@ -1,0 +1,44 @@
+package object_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"aphex.io/platform/functions/internal/object"
+)
+
+func TestReadiness(t *testing.T) {
+	cases := map[string]struct {
+		readiness object.Readiness
+		object    string
+		ready     bool
+		why       string
+	}{
+		"a kind without status is ready once seen":    {object.ReadyWhenSeen, `{kind: Role}`, true, ""},
+		"a kind without status on its way out is not": {object.ReadyWhenSeen, `{metadata: {deletionTimestamp: "2026-01-16T23:15:00Z"}}`, false, "being deleted"},
+
+		"a true condition is ready":             {object.ReadyWhen("Ready"), `{status: {conditions: [{type: Ready, status: "True"}]}}`, true, ""},
+		"a false condition tells its message":   {object.ReadyWhen("Ready"), `{status: {conditions: [{type: Ready, status: "False", reason: R, message: It is not.}]}}`, false, "It is not"},
+		"a false condition tells its reason":    {object.ReadyWhen("Ready"), `{status: {conditions: [{type: Ready, status: "False", reason: Creating}]}}`, false, "Creating"},
+		"an unknown condition is not ready":     {object.ReadyWhen("Ready"), `{status: {conditions: [{type: Ready, status: Unknown}]}}`, false, "its condition Ready is not reported yet"},
+		"a condition that is missing":           {object.ReadyWhen("Ready"), `{status: {conditions: [{type: Synced, status: "True"}]}}`, false, "its condition Ready is not reported yet"},
+		"a true condition of one being deleted": {object.ReadyWhen("Ready"), `{metadata: {deletionTimestamp: "2026-01-16T23:15:00Z"}, status: {conditions: [{type: Ready, status: "True"}]}}`, false, "being deleted"},
+
+		"a namespace whose phase is not set yet": {object.ReadyWhenActive, `{kind: Namespace}`, true, ""},
+		"an active namespace":                    {object.ReadyWhenActive, `{status: {phase: Active}}`, true, ""},
+		"a terminating namespace":                {object.ReadyWhenActive, `{status: {phase: Terminating}}`, false, "being deleted"},
+
+		"a rollout that has not started":         {object.ReadyWhenRolledOut, `{metadata: {generation: 2}, status: {observedGeneration: 1, conditions: [{type: Available, status: "True"}]}}`, false, "its rollout has not started"},
+		"a rollout whose pods are not there":     {object.ReadyWhenRolledOut, `{metadata: {generation: 2}, status: {observedGeneration: 2, conditions: [{type: Available, status: "False", message: Deployment does not have minimum availability.}]}}`, false, "Deployment does not have minimum availability"},
+		"a rollout that is done":                 {object.ReadyWhenRolledOut, `{metadata: {generation: 2}, status: {observedGeneration: 2, conditions: [{type: Available, status: "True"}]}}`, true, ""},
+		"a deployment that nobody looked at yet": {object.ReadyWhenRolledOut, `{metadata: {generation: 1}}`, false, "its rollout has not started"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			ready, why := c.readiness(parse(t, c.object))
+			require.Equal(t, c.ready, ready)
+			require.Equal(t, c.why, why)
+		})
+	}
+}

@@ -1,0 +1,194 @@
+package settings_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/structpb"
+	"sigs.k8s.io/yaml"
+
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
+)
+
+const lookup = "apiextensions.crossplane.io/v1beta1/EnvironmentConfig//aphex"
+
+// with is a cluster whose EnvironmentConfig aphex has this data, in YAML.
+func with(t *testing.T, data string) *object.Observed {
+	t.Helper()
+	indented := "{}"
+	if data != "" {
+		indented = "\n  " + strings.ReplaceAll(strings.TrimSpace(data), "\n", "\n  ")
+	}
+	b, err := yaml.YAMLToJSON([]byte("kind: EnvironmentConfig\nmetadata: {name: aphex}\ndata: " + indented))
+	require.NoError(t, err)
+	s := &structpb.Struct{}
+	require.NoError(t, s.UnmarshalJSON(b))
+	return object.NewObserved(object.Identity{}, nil, map[string][]object.Object{lookup: {object.NewObject(s)}}, nil)
+}
+
+func TestDefaults(t *testing.T) {
+	want := `
+webhookDomain: arbiter-dev.com
+approvedGitHubOrganizations: null
+reservedNamespaces: null
+podSecurity: baseline
+cloudflare: {accountID: "", zone: "", providerConfig: {kind: ClusterProviderConfig, name: default}}
+cloudflared: {image: "docker.io/cloudflare/cloudflared:2026.4.0", replicas: 2}
+argocd: {namespace: argocd}
+tenant:
+  quota: {requests.cpu: "4", requests.memory: 8Gi, limits.cpu: "8", limits.memory: 16Gi, persistentvolumeclaims: "5", pods: "20"}
+  defaultLimits: {cpu: 500m, memory: 512Mi}
+  defaultRequests: {cpu: 100m, memory: 128Mi}
+  blockedCIDRs: null
+integrations: {tekton: true, argocd: true, externalSecrets: true, cloudflare: true}
+`
+	wantJSON, err := yaml.YAMLToJSON([]byte(want))
+	require.NoError(t, err)
+	for name, seen := range map[string]*object.Observed{
+		"without the EnvironmentConfig": object.NewObserved(object.Identity{}, nil, map[string][]object.Object{lookup: nil}, nil),
+		"while it is looked up":         object.NewObserved(object.Identity{}, nil, nil, nil),
+		"with an empty one":             with(t, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := settings.Read(seen)
+			require.NoError(t, err)
+			got, err := json.Marshal(s)
+			require.NoError(t, err)
+			require.JSONEq(t, string(wantJSON), string(got))
+			require.Contains(t, seen.Lookups(), lookup)
+		})
+	}
+}
+
+func TestEverySettingCanBeSet(t *testing.T) {
+	s, err := settings.Read(with(t, `
+webhookDomain: hooks.example.org
+approvedGitHubOrganizations: [acme-corp]
+reservedNamespaces: [billing, team-*]
+podSecurity: restricted
+cloudflare: {accountID: 0123456789abcdef0123456789abcdef, zone: example.org, providerConfig: {kind: ProviderConfig, name: cf}}
+cloudflared: {image: "registry.example.org/cloudflared:1", replicas: 3}
+argocd: {namespace: gitops}
+tenant:
+  quota: {pods: "7"}
+  defaultLimits: {cpu: "1"}
+  defaultRequests: {memory: 1Gi}
+  blockedCIDRs: [203.0.113.0/24, "2001:db8::/32"]
+integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare: false}`))
+	require.NoError(t, err)
+	require.Equal(t, &settings.Settings{
+		WebhookDomain:               "hooks.example.org",
+		ApprovedGitHubOrganizations: []string{"acme-corp"},
+		ReservedNamespaces:          []string{"billing", "team-*"},
+		PodSecurity:                 "restricted",
+		Cloudflare: settings.Cloudflare{
+			AccountID: "0123456789abcdef0123456789abcdef", Zone: "example.org",
+			ProviderConfig: settings.ProviderConfig{Kind: "ProviderConfig", Name: "cf"},
+		},
+		Cloudflared: settings.Cloudflared{Image: "registry.example.org/cloudflared:1", Replicas: 3},
+		ArgoCD:      settings.ArgoCD{Namespace: "gitops"},
+		Tenant: settings.Tenant{
+			Quota: map[string]string{
+				"requests.cpu": "4", "requests.memory": "8Gi", "limits.cpu": "8", "limits.memory": "16Gi",
+				"persistentvolumeclaims": "5", "pods": "7",
+			},
+			DefaultLimits:  map[string]string{"cpu": "1", "memory": "512Mi"},
+			DefaultRequest: map[string]string{"cpu": "100m", "memory": "1Gi"},
+			BlockedCIDRs:   []string{"203.0.113.0/24", "2001:db8::/32"},
+		},
+	}, s)
+}
+
+func TestASettingAloneLeavesTheOthersAtTheirDefaults(t *testing.T) {
+	s, err := settings.Read(with(t, "integrations: {argocd: false}"))
+	require.NoError(t, err)
+	want := settings.Defaults()
+	want.Integrations.ArgoCD = false
+	require.Equal(t, want, s)
+}
+
+func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
+	long := strings.Repeat("a", 64)
+	cases := map[string]struct{ data, want string }{
+		"an unknown setting": {
+			"webhookdomain: example.org",
+			`data: unknown field "webhookdomain"; the settings are approvedGitHubOrganizations, argocd, cloudflare, cloudflared, integrations, podSecurity, reservedNamespaces, tenant, webhookDomain`,
+		},
+		"an unknown setting further down":                  {"cloudflare: {providerConfig: {nmae: x}}", `data: unknown field "cloudflare.providerConfig.nmae"`},
+		"two unknown settings":                             {"a: 1\nb: 2", "unknown field \"a\"\nunknown field \"b\""},
+		"a number for a text":                              {"webhookDomain: 7", "data: webhookDomain: found a number, need a string"},
+		"a text for a number":                              {`cloudflared: {replicas: "2"}`, "data: cloudflared.replicas: found a string, need a int32"},
+		"a fraction for a number":                          {"cloudflared: {replicas: 1.5}", "data: cloudflared.replicas: found a number 1.5, need a int32"},
+		"a text for a switch":                              {`integrations: {tekton: "no"}`, "data: integrations.tekton: found a string, need a bool"},
+		"a text for a list":                                {"reservedNamespaces: billing", "data: reservedNamespaces: found a string, need a []string"},
+		"a number in a map of texts":                       {"tenant: {quota: {pods: 20}}", "data: tenant.quota: found a number, need a string"},
+		"a list for a group of settings":                   {"argocd: [argocd]", "data: argocd: found a array, need a settings.ArgoCD"},
+		"a domain with capital letters":                    {"webhookDomain: Example.org", `data.webhookDomain: Invalid value: "Example.org"`},
+		"a domain with a part of 64 characters":            {"webhookDomain: " + long + ".org", "data.webhookDomain: Invalid value"},
+		"a domain of 194 characters":                       {"webhookDomain: " + strings.Repeat("a.", 96) + "aa", "data.webhookDomain: Invalid value: \"" + strings.Repeat("a.", 96) + "aa\": must have at most 193 characters"},
+		"an account id that is a name":                     {"cloudflare: {accountID: acme}", `data.cloudflare.accountID: Invalid value: "acme": must be the 32 lower-case hexadecimal digits`},
+		"a zone with an underscore":                        {"cloudflare: {zone: a_b.org}", `data.cloudflare.zone: Invalid value: "a_b.org": must be a domain such as example.org`},
+		"no domain":                                        {`webhookDomain: ""`, `data.webhookDomain: Invalid value: ""`},
+		"an unknown Pod Security level":                    {"podSecurity: strict", `data.podSecurity: Unsupported value: "strict": supported values: "privileged", "baseline", "restricted"`},
+		"a reserved namespace that is one letter too long": {"reservedNamespaces: [ok, " + long + "]", "data.reservedNamespaces[1]: Invalid value"},
+		"a reserved namespace with a star inside":          {`reservedNamespaces: ["a*b"]`, `data.reservedNamespaces[0]: Invalid value: "a*b"`},
+		"a star that reserves everything":                  {`reservedNamespaces: ["*"]`, `data.reservedNamespaces[0]: Invalid value: "*"`},
+		"an unknown kind of provider config":               {"cloudflare: {providerConfig: {kind: Config}}", `data.cloudflare.providerConfig.kind: Unsupported value: "Config": supported values: "ClusterProviderConfig", "ProviderConfig"`},
+		"a provider config without a name":                 {`cloudflare: {providerConfig: {name: ""}}`, `data.cloudflare.providerConfig.name: Invalid value: ""`},
+		"no image":                                         {`cloudflared: {image: ""}`, `data.cloudflared.image: Invalid value: "": must be an image reference`},
+		"an image with a blank":                            {`cloudflared: {image: "a b"}`, `data.cloudflared.image: Invalid value: "a b"`},
+		"no connector":                                     {"cloudflared: {replicas: 0}", "data.cloudflared.replicas: Invalid value: 0: must be 1 to 25"},
+		"twenty-six connectors":                            {"cloudflared: {replicas: 26}", "data.cloudflared.replicas: Invalid value: 26: must be 1 to 25"},
+		"an Argo CD namespace with a dot":                  {"argocd: {namespace: argo.cd}", `data.argocd.namespace: Invalid value: "argo.cd"`},
+		"a quota that is no quantity":                      {`tenant: {quota: {pods: many}}`, `data.tenant.quota[pods]: Invalid value: "many": must be a quantity`},
+		"a default limit that is no quantity":              {`tenant: {defaultLimits: {cpu: ""}}`, `data.tenant.defaultLimits[cpu]: Invalid value: ""`},
+		"a default request that is no quantity":            {`tenant: {defaultRequests: {memory: 1GB}}`, `data.tenant.defaultRequests[memory]: Invalid value: "1GB"`},
+		"an address for a range":                           {"tenant: {blockedCIDRs: [203.0.113.7]}", `data.tenant.blockedCIDRs[0]: Invalid value: "203.0.113.7": must be a range such as 203.0.113.0/24`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, err := settings.Read(with(t, c.data))
+			require.Nil(t, s, "going on with a default would change what exists")
+			require.ErrorContains(t, err, "EnvironmentConfig aphex: ")
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestBoundsThatAreStillGood(t *testing.T) {
+	for name, data := range map[string]string{
+		"one connector":               "cloudflared: {replicas: 1}",
+		"twenty-five connectors":      "cloudflared: {replicas: 25}",
+		"the longest namespace":       "argocd: {namespace: " + strings.Repeat("a", 63) + "}",
+		"a reserved prefix":           `reservedNamespaces: ["team-*", "x*", team]`,
+		"a domain of 193 characters":  "webhookDomain: " + strings.Repeat("a.", 96) + "a",
+		"a zone by its id":            "cloudflare: {zone: 0123456789abcdef0123456789abcdef}",
+		"a domain of one label":       "webhookDomain: localhost",
+		"every Pod Security level":    "podSecurity: privileged",
+		"a quota of zero":             `tenant: {quota: {pods: "0"}}`,
+		"no blocked range":            "tenant: {blockedCIDRs: []}",
+		"no approved organizations":   "approvedGitHubOrganizations: []",
+		"the smallest blocked ranges": "tenant: {blockedCIDRs: [203.0.113.7/32, \"2001:db8::1/128\"]}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := settings.Read(with(t, data))
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestAllBadSettingsAreReportedAtOnce(t *testing.T) {
+	_, err := settings.Read(with(t, "webhookDomain: A\npodSecurity: b\ncloudflared: {replicas: 99}"))
+	require.ErrorContains(t, err, "data.webhookDomain")
+	require.ErrorContains(t, err, "data.podSecurity")
+	require.ErrorContains(t, err, "data.cloudflared.replicas")
+}
+
+func TestWebhookAddresses(t *testing.T) {
+	s := settings.Defaults()
+	require.Equal(t, "acme-corp.arbiter-dev.com", s.WebhookHost("acme-corp"))
+	require.Equal(t, "https://acme-corp.arbiter-dev.com", s.WebhookURL("acme-corp"))
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+
+	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
+	"aphex.io/platform/functions/internal/externalsecrets"
+	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
+	"aphex.io/platform/functions/internal/tekton"
+	cloudflarev1alpha1 "aphex.io/platform/provider-cloudflare-tunnel/apis/v1alpha1"
+)
+
+// The keys of the composed objects. Crossplane knows each object by its key: a renamed one is deleted and made anew.
+const (
+	keyNamespace           = "namespace"
+	keyAdminRole           = "admin-role"
+	keyAdminBinding        = "admin-role-binding"
+	keyWebhookSecret       = "webhook-secret"
+	keyListenerAccount     = "listener-service-account"
+	keyListenerClusterRole = "listener-cluster-role"
+	keyListenerClusterBind = "listener-cluster-role-binding"
+	keyListenerRole        = "listener-role"
+	keyListenerBinding     = "listener-role-binding"
+	keyTriggerBinding      = "trigger-binding"
+	keyListener            = "event-listener"
+	keyListenerPolicy      = "listener-network-policy"
+	keyReaderAccount       = "secrets-reader-service-account"
+	keyReaderRole          = "secrets-reader-role"
+	keyReaderBinding       = "secrets-reader-role-binding"
+	keyStore               = "secret-store"
+	keyTunnel              = "tunnel"
+	keyRecord              = "dns-record"
+	keyConnectorConfig     = "connector-config"
+	keyConnector           = "connector"
+	keyConnectorBudget     = "connector-disruption-budget"
+)
+
+// Compose returns everything an Organization owns. It does no I/O and reads no clock: the same Organization and the same
+// observed objects give the same result. What is in its namespace waits for that, and a binding for its role, since
+// Crossplane applies objects in no particular order.
+func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired, error) {
+	set, err := settings.Read(seen)
+	if err != nil {
+		return nil, err
+	}
+	d := object.NewDesired(seen)
+	if problems := xr.Spec.Validate(seen.Identity.Name); len(problems) > 0 {
+		refuse(d, xr, seen, problems)
+		return d, nil
+	}
+
+	n := namesFor(seen.Identity.Name)
+	live := func(key string) bool { return seen.Offline || seen.Composed(key).Live() }
+
+	d.AddExclusive(true, keyNamespace, namespace(xr, set, n), object.ReadyWhenActive)
+	home := live(keyNamespace)
+
+	d.AddWhen(home, keyAdminRole, adminRole(n), object.ReadyWhenSeen)
+	d.AddWhen(home && live(keyAdminRole), keyAdminBinding, adminRoleBinding(xr, n), object.ReadyWhenSeen)
+
+	secret, err := webhookSecretValue(xr, seen)
+	if err != nil {
+		return nil, err
+	}
+	d.AddWhen(home, keyWebhookSecret, webhookSecret(secret, n), object.ReadyWhenSeen)
+
+	m := missing{d: d, seen: seen, crds: map[string]string{}}
+	if set.Integrations.Tekton {
+		d.AddWhen(home, keyListenerAccount, kube.ServiceAccount(n.Meta(listenerAccount)), object.ReadyWhenSeen)
+		d.AddExclusive(home, keyListenerClusterRole, listenerClusterRole(n), object.ReadyWhenSeen)
+		d.AddExclusive(home && live(keyListenerClusterRole), keyListenerClusterBind, listenerClusterRoleBinding(n), object.ReadyWhenSeen)
+		d.AddWhen(home, keyListenerRole, listenerRole(n), object.ReadyWhenSeen)
+		d.AddWhen(home && live(keyListenerRole), keyListenerBinding, listenerRoleBinding(n), object.ReadyWhenSeen)
+		if m.served(tekton.TriggerBindingCRD, tekton.TriggersVersion, keyTriggerBinding, "TriggerBinding", n.Namespace, tekton.EventBinding) {
+			d.AddWhen(home, keyTriggerBinding, triggerBinding(n), object.ReadyWhenSeen)
+		}
+		if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, keyListener, "EventListener", n.Namespace, listenerName) {
+			d.AddWhen(home, keyListener, eventListener(xr, n), object.ReadyWhen("Ready"))
+		}
+		if set.Integrations.Cloudflare {
+			d.AddWhen(home, keyListenerPolicy, listenerNetworkPolicy(n), object.ReadyWhenSeen)
+		}
+	}
+
+	if set.Integrations.ExternalSecrets {
+		d.AddWhen(home, keyReaderAccount, kube.ServiceAccount(n.Meta(secretsReaderName)), object.ReadyWhenSeen)
+		d.AddWhen(home, keyReaderRole, secretsReaderRole(n), object.ReadyWhenSeen)
+		d.AddWhen(home && live(keyReaderRole), keyReaderBinding, secretsReaderRoleBinding(n), object.ReadyWhenSeen)
+		if m.served(externalsecrets.ClusterSecretStoreCRD, externalsecrets.Version, keyStore, "ClusterSecretStore", "", n.Store) {
+			d.AddExclusive(home && live(keyReaderRole), keyStore, secretStore(n), object.ReadyWhen("Ready"))
+		}
+	}
+
+	if set.Integrations.Cloudflare {
+		if m.served(tunnelCRD, cloudflareVersion, keyTunnel, cloudflarev1alpha1.TunnelKind, n.Namespace, n.Tunnel) {
+			d.AddWhen(home, keyTunnel, tunnel(set, seen, n), object.ReadyWhen("Ready"))
+		}
+		switch {
+		case !m.served(recordCRD, cloudflareVersion, keyRecord, cloudflarev1alpha1.DNSRecordKind, n.Namespace, n.Record):
+		case changesZone(set, seen, n):
+			d.Withdraw(keyRecord, object.Ref(cloudflarev1alpha1.DNSRecordKind, n.Namespace, n.Record), "being replaced by one in another zone")
+		default:
+			d.AddWhen(home, keyRecord, record(set, seen, n), object.ReadyWhen("Ready"))
+		}
+		if err := addConnector(d, home, set, seen, n); err != nil {
+			return nil, err
+		}
+	}
+
+	report(d, xr, set, seen, n, m.crds)
+	return d, nil
+}
+
+// addConnector adds cloudflared once it is known for which tunnel it runs, and with which credentials. If either is lost
+// later, what runs is left as it is.
+func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *object.Observed, n names) error {
+	tunnel := seen.Composed(keyTunnel)
+	credentials := seen.Get("v1", "Secret", n.Namespace, n.Credentials)
+	id, why := tunnelID(tunnel, seen.Offline), ""
+	switch _, _, owner := credentials.Controller(); {
+	case id == "":
+		why = "its tunnel has no id yet"
+	case seen.Offline:
+	// Administrators may create Secrets here, so only the one that the provider wrote counts.
+	case owner == "" || owner != tunnel.UID() || credentials.SecretData(cloudflarev1alpha1.ConnectionKeyCredentials) == nil:
+		why = "waiting for the provider to write " + object.Ref("Secret", n.Namespace, n.Credentials)
+	}
+	if why != "" {
+		d.Hold(keyConnectorConfig, object.Ref("ConfigMap", n.Namespace, connectorConfig), why)
+		d.Hold(keyConnector, object.Ref("Deployment", n.Namespace, connectorName), why)
+		d.Hold(keyConnectorBudget, object.Ref("PodDisruptionBudget", n.Namespace, connectorName), why)
+		return nil
+	}
+
+	configuration, err := connectorConfiguration(set, id, n)
+	if err != nil {
+		return err
+	}
+	d.AddWhen(home, keyConnectorConfig, connectorConfigMap(configuration, n), object.ReadyWhenSeen)
+	d.AddWhen(home, keyConnector, connector(set, configuration, credentials, n), object.ReadyWhenRolledOut)
+	d.AddWhen(home, keyConnectorBudget, connectorDisruptionBudget(n), object.ReadyWhenSeen)
+	return nil
+}
+
+// missing remembers which objects wait for a CRD.
+type missing struct {
+	d    *object.Desired
+	seen *object.Observed
+	// crds are the missing CRDs by the key of the object that needs it.
+	crds map[string]string
+}
+
+// served tells whether an object of a neighbour's kind can be composed or looked up; either would fail the whole run
+// where its CRD is missing.
+func (m missing) served(crd, version, key, kind, namespace, name string) bool {
+	if m.seen.Served(crd, version) || m.seen.Composed(key).Exists() {
+		return true
+	}
+	m.crds[key] = crd
+	m.d.Withdraw(key, object.Ref(kind, namespace, name), fmt.Sprintf("CRD %s is not installed", crd))
+	return false
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/yaml"
+
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
+	"aphex.io/platform/provider-cloudflare-tunnel/apis/v1alpha1"
+)
+
+const (
+	connectorConfigFile = "config.yaml"
+	connectorConfigDir  = "/etc/cloudflared/config"
+	credentialsDir      = "/etc/cloudflared/credentials"
+	// connectorUser is the user of the image, given by number so that the kubelet can tell that it is not root.
+	connectorUser = 65532
+	// metricsPort serves /ready, which fails while there is no connection to Cloudflare.
+	metricsPort = 2000
+
+	// A change of either annotation replaces the pods: cloudflared reads both files only when it starts.
+	configHashAnnotation      = "platform.aphex/config-hash"
+	credentialsHashAnnotation = "platform.aphex/credentials-hash"
+)
+
+// connectorSettings is cloudflared's configuration file, see
+// https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
+type connectorSettings struct {
+	Tunnel          string        `json:"tunnel"`
+	CredentialsFile string        `json:"credentials-file"`
+	Metrics         string        `json:"metrics"`
+	NoAutoupdate    bool          `json:"no-autoupdate"`
+	Ingress         []ingressRule `json:"ingress"`
+}
+
+type ingressRule struct {
+	Hostname string `json:"hostname,omitempty"`
+	Service  string `json:"service"`
+}
+
+// connectorConfiguration sends the organization's host to its listener, and anything else nowhere.
+func connectorConfiguration(set *settings.Settings, tunnelID string, n names) (string, error) {
+	content, err := yaml.Marshal(connectorSettings{
+		Tunnel:          tunnelID,
+		CredentialsFile: credentialsDir + "/" + v1alpha1.ConnectionKeyCredentials,
+		Metrics:         fmt.Sprintf("0.0.0.0:%d", metricsPort),
+		NoAutoupdate:    true,
+		Ingress: []ingressRule{
+			{
+				Hostname: set.WebhookHost(n.Org),
+				Service:  fmt.Sprintf("http://%s.%s.svc.cluster.local:%d", listenerService, n.Namespace, listenerPort),
+			},
+			{Service: "http_status:404"},
+		},
+	})
+	return string(content), err
+}
+
+func connectorConfigMap(configuration string, n names) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: n.Meta(connectorConfig),
+		Data:       map[string]string{connectorConfigFile: configuration},
+	}
+}
+
+// connector runs cloudflared. Its pods get the credentials as a file, since an environment is easier to leak, and no
+// identity in the cluster.
+func connector(set *settings.Settings, configuration string, credentials object.Object, n names) *appsv1.Deployment {
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: n.Meta(connectorName),
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(set.Cloudflared.Replicas),
+			Selector: &metav1.LabelSelector{MatchLabels: n.ConnectorPods()},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{
+					Labels: with(n.Labels(), n.ConnectorPods()),
+					Annotations: map[string]string{
+						configHashAnnotation:      object.Hash([]byte(configuration)),
+						credentialsHashAnnotation: object.Hash(credentials.SecretData(v1alpha1.ConnectionKeyCredentials)),
+					},
+				},
+				Spec: corev1.PodSpec{
+					AutomountServiceAccountToken: new(false),
+					EnableServiceLinks:           new(false),
+					// cloudflared takes up to 30 s to finish the requests that are under way.
+					TerminationGracePeriodSeconds: new(int64(45)),
+					TopologySpreadConstraints:     spreadOverNodes(n.ConnectorPods()),
+					SecurityContext: &corev1.PodSecurityContext{
+						RunAsNonRoot:   new(true),
+						RunAsUser:      new(int64(connectorUser)),
+						RunAsGroup:     new(int64(connectorUser)),
+						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+					},
+					Containers: []corev1.Container{connectorContainer(set)},
+					Volumes: []corev1.Volume{
+						{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+							LocalObjectReference: corev1.LocalObjectReference{Name: connectorConfig},
+						}}},
+						{Name: "credentials", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+							SecretName: n.Credentials,
+							Items: []corev1.KeyToPath{
+								{Key: v1alpha1.ConnectionKeyCredentials, Path: v1alpha1.ConnectionKeyCredentials},
+							},
+						}}},
+					},
+				},
+			},
+		},
+	}
+}
+
+func connectorContainer(set *settings.Settings) corev1.Container {
+	ready := corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromString("metrics")}}
+	return corev1.Container{
+		Name:  connectorName,
+		Image: set.Cloudflared.Image,
+		Args:  []string{"tunnel", "--config", connectorConfigDir + "/" + connectorConfigFile, "run"},
+		Ports: []corev1.ContainerPort{{Name: "metrics", ContainerPort: metricsPort, Protocol: corev1.ProtocolTCP}},
+		Resources: corev1.ResourceRequirements{
+			Requests: resources("50m", "64Mi"),
+			Limits:   resources("500m", "256Mi"),
+		},
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: "config", MountPath: connectorConfigDir, ReadOnly: true},
+			{Name: "credentials", MountPath: credentialsDir, ReadOnly: true},
+		},
+		ReadinessProbe: &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3},
+		// Patient, because a restart does not help while Cloudflare cannot be reached.
+		LivenessProbe: &corev1.Probe{
+			ProbeHandler: ready, InitialDelaySeconds: 60, PeriodSeconds: 30, TimeoutSeconds: 5, FailureThreshold: 10,
+		},
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false),
+			ReadOnlyRootFilesystem:   new(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+	}
+}
+
+// connectorDisruptionBudget lets nodes be drained one at a time, also where there is only one connector.
+func connectorDisruptionBudget(n names) *policyv1.PodDisruptionBudget {
+	return &policyv1.PodDisruptionBudget{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"},
+		ObjectMeta: n.Meta(connectorName),
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: new(intstr.FromInt32(1)),
+			Selector:       &metav1.LabelSelector{MatchLabels: n.ConnectorPods()},
+		},
+	}
+}

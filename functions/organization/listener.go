@@ -1,0 +1,123 @@
+package main
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
+	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/tekton"
+)
+
+const (
+	tektonGroup   = "tekton.dev"
+	triggersGroup = "triggers.tekton.dev"
+)
+
+// listenerClusterRole lets the listener find the interceptors. Everything else it may do is in its own namespace, and,
+// to start runs, in those of its organization's pipelines.
+func listenerClusterRole(n names) *rbacv1.ClusterRole {
+	return kube.ClusterRole(n.ClusterMeta(n.ListenerClusterRole),
+		kube.Rule(triggersGroup, []string{"clusterinterceptors", "clustertriggerbindings"}, "get", "list", "watch"))
+}
+
+func listenerClusterRoleBinding(n names) *rbacv1.ClusterRoleBinding {
+	return kube.ClusterRoleBinding(n.ClusterMeta(n.ListenerClusterRole), n.ListenerClusterRole,
+		kube.ServiceAccountSubject(n.Namespace, listenerAccount))
+}
+
+// listenerRole has no right on Secrets: Tekton's interceptors read the webhook secret, not the listener.
+func listenerRole(n names) *rbacv1.Role {
+	return kube.Role(n.Meta(listenerAccount), kube.Rule(triggersGroup,
+		[]string{"eventlisteners", "triggers", "triggerbindings", "triggertemplates", "interceptors"}, "get", "list", "watch"))
+}
+
+func listenerRoleBinding(n names) *rbacv1.RoleBinding {
+	return kube.RoleBinding(n.Meta(listenerAccount), listenerAccount, kube.ServiceAccountSubject(n.Namespace, listenerAccount))
+}
+
+// eventListener passes events that GitHub signed to the Triggers of this namespace that carry the organization's label.
+func eventListener(xr *v1alpha1.XOrganization, n names) *tekton.EventListener {
+	interceptors := []tekton.Interceptor{
+		tekton.ClusterInterceptor("github",
+			tekton.InterceptorParam{Name: "secretRef", Value: map[string]any{
+				"secretName": webhookSecretName, "secretKey": webhookSecretKey,
+			}},
+			tekton.InterceptorParam{Name: "eventTypes", Value: []any{"push", "pull_request"}},
+		),
+	}
+	if xr.Spec.Suspend {
+		// Deliveries are still answered, so that GitHub does not report the webhook as broken.
+		interceptors = append(interceptors, tekton.ClusterInterceptor("cel", tekton.InterceptorParam{Name: "filter", Value: "false"}))
+	}
+	return &tekton.EventListener{
+		TypeMeta:   metav1.TypeMeta{APIVersion: tekton.TriggersAPIVersion, Kind: "EventListener"},
+		ObjectMeta: n.Meta(listenerName),
+		Spec: tekton.EventListenerSpec{
+			ServiceAccountName: listenerAccount,
+			TriggerGroups: []tekton.TriggerGroup{{
+				Name:         "github",
+				Interceptors: interceptors,
+				TriggerSelector: tekton.TriggerSelector{
+					LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{kube.LabelOrganization: n.Org}},
+				},
+			}},
+			Resources: tekton.Resources{KubernetesResource: tekton.KubernetesResource{
+				Replicas: 2,
+				Spec: tekton.KubernetesResourceSpec{Template: tekton.PodTemplate{Spec: tekton.PodSpec{
+					Containers: []tekton.Container{{Resources: corev1.ResourceRequirements{
+						Requests: resources("20m", "64Mi"),
+						Limits:   resources("500m", "256Mi"),
+					}}},
+					TopologySpreadConstraints: spreadOverNodes(n.ListenerPods()),
+				}}},
+			}},
+		},
+	}
+}
+
+func triggerBinding(n names) *tekton.TriggerBinding {
+	return &tekton.TriggerBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: tekton.TriggersAPIVersion, Kind: "TriggerBinding"},
+		ObjectMeta: n.Meta(tekton.EventBinding),
+		Spec:       tekton.TriggerBindingSpec{Params: tekton.EventParams()},
+	}
+}
+
+// listenerNetworkPolicy lets nothing but cloudflared reach the listener.
+func listenerNetworkPolicy(n names) *networkingv1.NetworkPolicy {
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		ObjectMeta: n.Meta(listenerPolicy),
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: n.ListenerPods()},
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+			Ingress: []networkingv1.NetworkPolicyIngressRule{{
+				From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: n.ConnectorPods()}}},
+				Ports: []networkingv1.NetworkPolicyPort{{
+					Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(listenerPort)),
+				}},
+			}},
+		},
+	}
+}
+
+func resources(cpu, memory string) corev1.ResourceList {
+	return corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+	}
+}
+
+// spreadOverNodes prefers different nodes, and still runs on a cluster that has only one.
+func spreadOverNodes(pods map[string]string) []corev1.TopologySpreadConstraint {
+	return []corev1.TopologySpreadConstraint{{
+		MaxSkew:           1,
+		TopologyKey:       corev1.LabelHostname,
+		WhenUnsatisfiable: corev1.ScheduleAnyway,
+		LabelSelector:     &metav1.LabelSelector{MatchLabels: pods},
+	}}
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"maps"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"aphex.io/platform/functions/internal/kube"
+)
+
+// The names that are the same in every organization.
+const (
+	// webhookSecretName is read by the github interceptor, in the listener's namespace.
+	webhookSecretName = "github-webhook-secret"
+	webhookSecretKey  = "secret"
+
+	listenerName = "github-listener"
+	// listenerAccount is the listener's service account, and its Role and RoleBinding. The RoleBindings in pipeline
+	// namespaces name it too.
+	listenerAccount = "eventlistener"
+	listenerPolicy  = "github-listener"
+	// listenerService is the Service that Tekton makes for the listener.
+	listenerService = "el-" + listenerName
+	listenerPort    = 8080
+
+	secretsReaderName = "eso-secrets-reader"
+	// customerSecrets is the one Secret that administrators fill and that the secret store serves.
+	customerSecrets = "org-secrets"
+
+	connectorName   = "cloudflared"
+	connectorConfig = "cloudflared-config"
+
+	adminName = "organization-admin"
+
+	managedBy = "organization-controller"
+
+	// displayNameAnnotation holds the name that people read.
+	displayNameAnnotation = "platform.aphex/display-name"
+)
+
+// names are the names that derive from the organization's. Only the namespace and label values are limited to 63
+// characters, everything else to 253.
+type names struct {
+	Org string
+	// Namespace is the organization's own namespace, and the tunnel's name at Cloudflare.
+	Namespace string
+	// ListenerClusterRole is the ClusterRole of the listener, and its binding.
+	ListenerClusterRole string
+	// Store is the ClusterSecretStore.
+	Store string
+	// Tunnel is the Tunnel, and Record the DNSRecord that points at it.
+	Tunnel, Record string
+	// Credentials is the Secret in which the provider leaves what cloudflared runs with.
+	Credentials string
+}
+
+func namesFor(org string) names {
+	return names{
+		Org:                 org,
+		Namespace:           "org-" + org,
+		ListenerClusterRole: "eventlistener-" + org,
+		Store:               "org-" + org + "-store",
+		Tunnel:              org,
+		Record:              org,
+		Credentials:         "cloudflared-credentials-" + org,
+	}
+}
+
+// Labels are on every object.
+func (n names) Labels() map[string]string {
+	return map[string]string{kube.LabelManagedBy: managedBy, kube.LabelOrganization: n.Org}
+}
+
+// Meta names an object of the organization's namespace.
+func (n names) Meta(name string) metav1.ObjectMeta { return kube.Meta(n.Namespace, name, n.Labels()) }
+
+// ClusterMeta names an object outside of any namespace.
+func (n names) ClusterMeta(name string) metav1.ObjectMeta { return kube.Meta("", name, n.Labels()) }
+
+// ListenerPods are the labels that Tekton sets on the listener's pods.
+func (n names) ListenerPods() map[string]string {
+	return map[string]string{"app.kubernetes.io/managed-by": "EventListener", "eventlistener": listenerName}
+}
+
+// ConnectorPods are the labels of the cloudflared pods.
+func (n names) ConnectorPods() map[string]string {
+	return map[string]string{"app.kubernetes.io/name": connectorName, kube.LabelOrganization: n.Org}
+}
+
+// with is a copy of the labels with more added.
+func with(labels, more map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	maps.Copy(out, more)
+	return out
+}

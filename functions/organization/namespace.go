@@ -1,0 +1,23 @@
+package main
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
+	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/settings"
+)
+
+// namespace may use the organization's own secret store, as its pipelines may. It is no tenant: that label is what
+// pipelines are counted by.
+func namespace(xr *v1alpha1.XOrganization, set *settings.Settings, n names) *corev1.Namespace {
+	meta := n.ClusterMeta(n.Namespace)
+	meta.Labels[kube.LabelTenantOrg] = n.Org
+	meta.Labels[kube.LabelPodSecurity] = set.PodSecurity
+	meta.Annotations = map[string]string{displayNameAnnotation: xr.Spec.DisplayName}
+	return &corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: meta,
+	}
+}

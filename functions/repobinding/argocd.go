@@ -1,0 +1,44 @@
+package main
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"aphex.io/platform/functions/internal/argocd"
+	"aphex.io/platform/functions/internal/kube"
+)
+
+// appProject confines what Argo CD deploys for this pipeline: from this repository, into the pipeline's namespaces.
+func appProject(n names) *argocd.AppProject {
+	repo := "https://github.com/" + n.Repo
+	return &argocd.AppProject{
+		TypeMeta:   metav1.TypeMeta{APIVersion: argocd.APIVersion, Kind: "AppProject"},
+		ObjectMeta: kube.Meta(n.ArgoCDNamespace, n.AppProject, n.Labels()),
+		Spec: argocd.AppProjectSpec{
+			Description: "Project for " + n.Pipeline + " pipeline",
+			Destinations: []argocd.Destination{
+				{Server: argocd.InCluster, Namespace: n.Namespace},
+				{Server: argocd.InCluster, Namespace: n.Namespace + "-*"},
+			},
+			SourceRepos:                []string{repo, repo + ".git"},
+			ClusterResourceWhitelist:   []argocd.GroupKind{},
+			NamespaceResourceWhitelist: []argocd.GroupKind{{Group: "*", Kind: "*"}},
+		},
+	}
+}
+
+// argoCDRole lets the pipeline watch its deployment. A right to create or change Applications in Argo CD's namespace
+// would let it deploy with any project.
+func argoCDRole(n names) *rbacv1.Role {
+	return kube.Role(kube.Meta(n.ArgoCDNamespace, n.ArgoCDAccess, n.Labels()), rbacv1.PolicyRule{
+		APIGroups:     []string{"argoproj.io"},
+		Resources:     []string{"applications", "appprojects"},
+		ResourceNames: []string{n.AppProject},
+		Verbs:         []string{"get", "list", "watch"},
+	})
+}
+
+func argoCDBinding(n names) *rbacv1.RoleBinding {
+	return kube.RoleBinding(kube.Meta(n.ArgoCDNamespace, n.ArgoCDAccess, n.Labels()), n.ArgoCDAccess,
+		kube.ServiceAccountSubject(n.Namespace, pipelineRunner))
+}

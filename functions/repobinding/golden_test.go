@@ -1,0 +1,14 @@
+package main
+
+import (
+	"testing"
+
+	"aphex.io/platform/apis/repobinding/v1alpha1"
+	"aphex.io/platform/functions/internal/rendertest"
+)
+
+func TestGolden(t *testing.T) {
+	rendertest.Golden(t, rendertest.Options[v1alpha1.XRepoBinding]{
+		Function: "repobinding", CRD: v1alpha1.CRDName, Compose: Compose,
+	})
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"aphex.io/platform/apis/repobinding/v1alpha1"
+	"aphex.io/platform/functions/internal/object"
+)
+
+// steps is how many steps the data model counts.
+const steps = 12
+
+// step is one of the twelve, judged.
+type step struct {
+	// exists is the step's flag: all its objects are there.
+	exists bool
+	// settled means that nothing is awaited, also where the step does not apply.
+	settled bool
+	// awaited names what is awaited, and reason why.
+	awaited, reason string
+	// gate is why the step does not apply.
+	gate gate
+}
+
+// keys judges a step by its objects.
+func (c *composer) keys(keys ...string) step {
+	var wanted []string
+	var off gate
+	for _, key := range keys {
+		if g := c.gates[key]; g.state == closed {
+			off = g
+			continue
+		}
+		wanted = append(wanted, key)
+	}
+	if len(wanted) == 0 {
+		return step{settled: true, gate: off}
+	}
+	for _, key := range wanted {
+		awaited, done := c.d.Done(key)
+		if done {
+			continue
+		}
+		switch g := c.gates[key]; {
+		case g.Reason == reasonTaken:
+			return step{awaited: g.Message, reason: g.Reason}
+		case g.state != open:
+			ref, _, _ := strings.Cut(awaited, " (")
+			return step{awaited: ref + " (" + g.Message + ")", reason: g.Reason}
+		default:
+			return step{awaited: awaited, reason: reasonWaiting}
+		}
+	}
+	return step{exists: true, settled: true}
+}
+
+// check judges a step, or a part of one, by what others made.
+func check(awaited string, ok bool) step {
+	if ok {
+		return step{exists: true, settled: true}
+	}
+	return step{awaited: awaited, reason: reasonWaiting}
+}
+
+// both joins two parts of a step.
+func both(a, b step) step {
+	if !a.settled || a.gate.state == closed {
+		return a
+	}
+	return b
+}
+
+// progress is all twelve steps.
+type progress struct {
+	namespace, pipeline, serviceAccount, rbac, appProject, limits,
+	network, terraform, listener, template, trigger, allowlist step
+	// account and argoCD are the parts of serviceAccount, rbac and appProject that the conditions tell apart.
+	account, argoCD step
+}
+
+func (p *progress) all() []step {
+	return []step{
+		p.namespace, p.pipeline, p.serviceAccount, p.rbac, p.appProject, p.limits,
+		p.network, p.terraform, p.listener, p.template, p.trigger, p.allowlist,
+	}
+}
+
+func (c *composer) progress(n names, triggers gate) *progress {
+	p := &progress{
+		namespace:      c.keys(keyNamespace),
+		pipeline:       c.keys(keyPipeline),
+		serviceAccount: c.keys(keyServiceAccount),
+		rbac:           c.keys(keyRole, keyRoleBinding, keyClusterRole, keyClusterRoleBinding, keyArgoCDRole, keyArgoCDBinding),
+		appProject:     c.keys(keyAppProject),
+		limits:         c.keys(keyResourceQuota, keyLimitRange),
+		network:        c.keys(keyNetworkPolicy),
+		terraform:      c.keys(keyTerraform),
+		listener:       c.keys(keyListenerRole, keyListenerBinding),
+		template:       c.keys(keyTriggerTemplate),
+		trigger:        c.keys(keyTrigger),
+		allowlist:      check(allowlisted(c.seen, n)),
+		account:        c.keys(keyServiceAccount, keyRole, keyRoleBinding, keyClusterRole, keyClusterRoleBinding),
+		argoCD:         c.keys(keyAppProject, keyArgoCDRole, keyArgoCDBinding),
+	}
+	if triggers.state == open && !c.seen.Offline {
+		p.listener = both(p.listener, check(listens(c.seen, n)))
+	}
+	return p
+}
+
+// allowlisted tells whether the legacy list, where there is one, has the repository. The list is not ours to write.
+func allowlisted(seen *object.Observed, n names) (awaited string, ok bool) {
+	list := seen.Get("v1", "ConfigMap", allowlistNamespace, allowlist)
+	if !list.Exists() {
+		return "", true
+	}
+	for _, key := range list.Field("data").Keys() {
+		entries := strings.FieldsFunc(list.String("data", key), func(r rune) bool {
+			return strings.ContainsRune(" \t\r\n,;\"'[]", r)
+		})
+		if slices.ContainsFunc(entries, func(e string) bool { return strings.EqualFold(e, n.Repo) }) {
+			return "", true
+		}
+	}
+	return fmt.Sprintf("%s (it has no entry %s)", object.Ref("ConfigMap", allowlistNamespace, allowlist), n.Repo), false
+}
+
+// report sets what the binding and its claim tell.
+func (c *composer) report(spec v1alpha1.RepoBindingSpec, n names, org organization, triggers gate) {
+	p := c.progress(n, triggers)
+	c.d.Phase, c.d.Message = c.outcome(p, spec, n, org)
+	c.d.Failed = c.d.Phase == v1alpha1.PhaseFailed
+	c.d.Ready = c.d.Phase == v1alpha1.PhaseReady
+	status := &v1alpha1.RepoBindingStatus{
+		Phase: c.d.Phase, Message: c.d.Message,
+		ProvisionedResources: &v1alpha1.ProvisionedResources{
+			Namespace:        p.namespace.exists,
+			Pipeline:         p.pipeline.exists,
+			ServiceAccount:   p.serviceAccount.exists,
+			RBAC:             p.rbac.exists,
+			AppProject:       p.appProject.exists,
+			ResourceQuota:    p.limits.exists,
+			NetworkPolicy:    p.network.exists,
+			TerraformSecret:  p.terraform.exists,
+			TriggerBinding:   p.listener.exists,
+			TriggerTemplate:  p.template.exists,
+			Trigger:          p.trigger.exists,
+			AllowlistUpdated: p.allowlist.exists,
+		},
+	}
+	if org.URL != "" {
+		status.WebhookConfiguration = &v1alpha1.WebhookConfiguration{
+			URL:    org.URL,
+			Secret: n.OrgNamespace + "/" + webhookSecret + "#" + webhookSecretKey,
+			Events: []string{"push"},
+		}
+		c.d.Connection = map[string][]byte{v1alpha1.ConnectionKeyWebhookURL: []byte(org.URL)}
+		if org.Secret != nil {
+			c.d.Connection[v1alpha1.ConnectionKeyWebhookSecret] = org.Secret
+		}
+	}
+	c.d.Status = status
+	c.d.Conditions = c.conditions(p, org)
+}
+
+// outcome is the phase, and in one sentence where things stand.
+func (c *composer) outcome(p *progress, spec v1alpha1.RepoBindingSpec, n names, org organization) (phase, message string) {
+	settled, awaited := 0, ""
+	for _, s := range p.all() {
+		if s.settled {
+			settled++
+		} else if awaited == "" {
+			awaited = s.awaited
+		}
+	}
+	switch taken := c.d.Taken(); {
+	case c.v.Failed:
+		return v1alpha1.PhaseFailed, c.v.Message
+	case len(taken) > 0 && c.gates[keyNamespace].Reason == reasonTaken:
+		return v1alpha1.PhaseFailed, "spec.pipelineName: " + taken[0] + "; choose another name"
+	case len(taken) > 0:
+		return v1alpha1.PhaseFailed, strings.Join(taken, "; ") + "; remove it or choose another pipelineName"
+	case !c.v.proceeds() && len(c.seen.ComposedKeys()) == 0:
+		return v1alpha1.PhasePending, c.v.Message
+	case !c.v.proceeds():
+		return v1alpha1.PhaseProvisioning, c.v.Message
+	case settled < steps:
+		return v1alpha1.PhaseProvisioning, fmt.Sprintf("%d of %d steps done; waiting for %s", settled, steps, awaited)
+	case spec.Suspend:
+		return v1alpha1.PhaseReady, "suspended: pushes start nothing"
+	case org.Suspended:
+		return v1alpha1.PhaseReady, fmt.Sprintf("Organization %s is suspended: pushes start nothing", n.Organization)
+	case p.trigger.gate.state == closed:
+		return v1alpha1.PhaseReady, "all steps done; pushes start nothing, since " + p.trigger.gate.Message
+	default:
+		return v1alpha1.PhaseReady, fmt.Sprintf("all %d steps done; a push to %s of https://github.com/%s starts a run",
+			steps, spec.BranchOrDefault(), n.Repo)
+	}
+}
+
+// conditions are all condition types of a RepoBinding, on every run.
+func (c *composer) conditions(p *progress, org organization) []object.Condition {
+	trigger := c.condition(v1alpha1.ConditionTriggerReady, p.pipeline, p.listener, p.template, p.trigger, p.allowlist)
+	if org.Suspended && trigger.Status == object.True {
+		trigger = object.Condition{
+			Type: trigger.Type, Status: object.False, Reason: reasonSuspended, Message: "the Organization is suspended: pushes start nothing",
+		}
+	}
+	webhook := object.Condition{Type: v1alpha1.ConditionWebhookReady, Status: object.True, Reason: reasonAvailable}
+	switch {
+	case org.Refusal != "":
+		webhook = object.Condition{Type: webhook.Type, Status: object.False, Reason: reasonForeign, Message: org.Refusal}
+	case org.Waiting != "":
+		webhook = object.Condition{Type: webhook.Type, Status: object.False, Reason: reasonOrganization, Message: "waiting for " + org.Waiting}
+	case org.URL == "":
+		webhook = object.Condition{Type: webhook.Type, Status: object.False, Reason: reasonWaiting, Message: "the Organization has no webhook URL yet"}
+	}
+	return []object.Condition{
+		c.condition(v1alpha1.ConditionNamespaceReady, p.namespace, p.limits, p.terraform),
+		c.condition(v1alpha1.ConditionRBACReady, p.account),
+		c.condition(v1alpha1.ConditionAppProjectReady, p.argoCD),
+		c.condition(v1alpha1.ConditionNetworkPolicyReady, p.network),
+		trigger,
+		webhook,
+	}
+}
+
+// condition sums steps up: the first that is not settled, or else one that does not apply.
+func (c *composer) condition(conditionType string, parts ...step) object.Condition {
+	cond := object.Condition{Type: conditionType, Status: object.True, Reason: reasonAvailable}
+	for _, s := range parts {
+		if !s.settled {
+			cond.Status, cond.Reason, cond.Message = object.False, s.reason, "waiting for "+s.awaited
+			if s.reason == reasonTaken {
+				cond.Message = s.awaited
+			}
+			if !c.v.proceeds() && (s.reason == reasonWaiting || s.reason == c.v.Reason) {
+				cond.Reason, cond.Message = c.v.Reason, c.v.Message
+			}
+			return cond
+		}
+		if s.gate.state == closed {
+			cond.Reason, cond.Message = s.gate.Reason, s.gate.Message
+			if s.gate.Reason == reasonSuspended {
+				cond.Status = object.False
+			}
+		}
+	}
+	return cond
+}
+
+// holdEverything is the answer to a spec that no name can be derived from: what there is stays as it is.
+func holdEverything(seen *object.Observed, problems []string) *object.Desired {
+	c := newComposer(seen, verdict{Reason: reasonInvalidSpec, Message: strings.Join(firstProblems(problems), "; "), Failed: true})
+	for _, key := range seen.ComposedKeys() {
+		o := seen.Composed(key)
+		c.d.Hold(key, object.Ref(o.Kind(), o.Namespace(), o.Name()), keptWhy)
+	}
+	c.d.Phase, c.d.Message, c.d.Failed = v1alpha1.PhaseFailed, c.v.Message, true
+	c.d.Status = &v1alpha1.RepoBindingStatus{
+		Phase: c.d.Phase, Message: c.d.Message, ProvisionedResources: &v1alpha1.ProvisionedResources{},
+	}
+	for _, t := range []string{
+		v1alpha1.ConditionNamespaceReady, v1alpha1.ConditionRBACReady, v1alpha1.ConditionAppProjectReady,
+		v1alpha1.ConditionNetworkPolicyReady, v1alpha1.ConditionTriggerReady, v1alpha1.ConditionWebhookReady,
+	} {
+		c.d.Conditions = append(c.d.Conditions, object.Condition{Type: t, Status: object.False, Reason: c.v.Reason, Message: c.v.Message})
+	}
+	return c.d
+}
