@@ -110,6 +110,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	}
 
 	report(d, xr, set, seen, n, m.crds)
+	d.Label(keyNamespace, kube.LabelPhase, d.Phase)
 	return d, nil
 }
 

@@ -103,6 +103,8 @@ func TestTheNamespaceIsNoTenantAndMayUseItsOwnStore(t *testing.T) {
 		"aphex.dev/org":                      "acme-corp",
 		"platform.aphex/managed-by":          "organization-controller",
 		"platform.aphex/organization":        "acme-corp",
+		"platform.aphex/claim-namespace":     "platform-system",
+		"platform.aphex/phase":               "Pending",
 		"pod-security.kubernetes.io/enforce": "baseline",
 	}, ns.Labels, "aphex/managed-by and aphex/tenant would make it count as a pipeline")
 }
@@ -125,7 +127,15 @@ func TestTheListenerChecksSignaturesAndSelectsOnlyItsOwnTriggers(t *testing.T) {
 	}, group.Interceptors[0].Params)
 }
 
-func TestSuspendChangesTheListenerAlone(t *testing.T) {
+func TestTheNamespaceTellsRepoBindingsHowTheOrganizationIs(t *testing.T) {
+	w := settled(t, organization())
+	require.Equal(t, "Active", get[corev1.Namespace](t, compose(t, w, organization()), keyNamespace).Labels["platform.aphex/phase"])
+	labels := get[corev1.Namespace](t, compose(t, w, organization(suspended)), keyNamespace).Labels
+	require.Equal(t, "true", labels["platform.aphex/suspended"])
+	require.Equal(t, "platform-system", labels["platform.aphex/claim-namespace"])
+}
+
+func TestSuspendChangesTheListenerAndItsMarkAlone(t *testing.T) {
 	w := settled(t, organization())
 	running, stopped := compose(t, w, organization()), compose(t, w, organization(suspended))
 	interceptors := get[tekton.EventListener](t, stopped, keyListener).Spec.TriggerGroups[0].Interceptors
@@ -136,7 +146,7 @@ func TestSuspendChangesTheListenerAlone(t *testing.T) {
 	require.True(t, stopped.Ready)
 
 	for _, key := range running.Keys() {
-		if key != keyListener {
+		if key != keyListener && key != keyNamespace {
 			require.Equal(t, running.Resources()[key].Object.String(), stopped.Resources()[key].Object.String(), key)
 		}
 	}

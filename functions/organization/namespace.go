@@ -10,11 +10,17 @@ import (
 )
 
 // namespace may use the organization's own secret store, as its pipelines may. It is no tenant: that label is what
-// pipelines are counted by.
+// pipelines are counted by. Its labels tell RepoBindings whose it is; the phase is added once it is known.
 func namespace(xr *v1alpha1.XOrganization, set *settings.Settings, n names) *corev1.Namespace {
 	meta := n.ClusterMeta(n.Namespace)
 	meta.Labels[kube.LabelTenantOrg] = n.Org
 	meta.Labels[kube.LabelPodSecurity] = set.PodSecurity
+	if claim := xr.Spec.ClaimRef; claim != nil {
+		meta.Labels[kube.LabelClaimNamespace] = claim.Namespace
+	}
+	if xr.Spec.Suspend {
+		meta.Labels[kube.LabelSuspended] = "true"
+	}
 	meta.Annotations = map[string]string{displayNameAnnotation: xr.Spec.DisplayName}
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},

@@ -57,10 +57,9 @@ func suspended(xr *v1alpha1.XRepoBinding) { xr.Spec.Suspend = true }
 // What exists in most tests.
 const (
 	activeOrganization = `
-{apiVersion: aphex.io/v1alpha1, kind: XOrganization, metadata: {name: acme-corp-x7k2p, uid: the-organization, labels: {crossplane.io/claim-name: acme-corp}},
- spec: {claimRef: {namespace: platform-system, name: acme-corp}}, status: {phase: Active, webhookURL: "https://acme-corp.arbiter-dev.com"}}`
-	organizationsNamespace = `
-{apiVersion: v1, kind: Namespace, metadata: {name: org-acme-corp, ownerReferences: [{controller: true, kind: XOrganization, name: acme-corp-x7k2p, uid: the-organization}]}}`
+{apiVersion: v1, kind: Namespace, metadata: {name: org-acme-corp,
+ labels: {platform.aphex/organization: acme-corp, platform.aphex/phase: Active, platform.aphex/claim-namespace: platform-system},
+ ownerReferences: [{controller: true, kind: XOrganization, name: acme-corp-x7k2p, uid: the-organization}]}}`
 	organizationsSecret = `
 {apiVersion: v1, kind: Secret, metadata: {namespace: org-acme-corp, name: github-webhook-secret}, data: {secret: aHVudGVyMi1odW50ZXIy}}`
 	organizationsListener = `
@@ -80,7 +79,7 @@ type cluster struct {
 
 func newCluster(t testing.TB, more ...string) *cluster {
 	t.Helper()
-	return bareCluster(t, append([]string{activeOrganization, organizationsNamespace, organizationsSecret, organizationsListener, argoCDsNamespace}, more...)...)
+	return bareCluster(t, append([]string{activeOrganization, organizationsSecret, organizationsListener, argoCDsNamespace}, more...)...)
 }
 
 func bareCluster(t testing.TB, objects ...string) *cluster {
@@ -282,9 +281,8 @@ func TestClaimsGetURLAndSecretOfTheWebhook(t *testing.T) {
 }
 
 func TestOrganization(t *testing.T) {
-	pending := strings.Replace(activeOrganization, "phase: Active", `phase: Pending, message: "waiting for Tunnel org-acme-corp/acme-corp"`, 1)
-	other := strings.NewReplacer("acme-corp-x7k2p", "acme-corp-other", "the-organization", "another", "platform-system", "team-b").Replace(activeOrganization)
-	direct := `{apiVersion: aphex.io/v1alpha1, kind: XOrganization, metadata: {name: acme-corp, uid: the-organization}, status: {phase: Active}}`
+	pending := strings.Replace(activeOrganization, "phase: Active", "phase: Pending", 1)
+	direct := strings.Replace(activeOrganization, ", platform.aphex/claim-namespace: platform-system", "", 1)
 	for name, c := range map[string]struct {
 		objects []string
 		xr      *v1alpha1.XRepoBinding
@@ -293,51 +291,47 @@ func TestOrganization(t *testing.T) {
 		secret  bool
 	}{
 		"one that does not exist is awaited": {
-			xr: binding(), phase: "Pending", message: "waiting for Organization acme-corp, which does not exist",
+			xr: binding(), phase: "Pending", message: "waiting for Organization acme-corp, which has no namespace org-acme-corp",
 		},
-		"one that is not active is awaited, in its own words": {
-			objects: []string{pending, organizationsNamespace, organizationsSecret}, xr: binding(), phase: "Pending", secret: true,
-			message: "waiting for Organization platform-system/acme-corp, which is Pending: waiting for Tunnel org-acme-corp/acme-corp",
+		"one that is not active is awaited": {
+			objects: []string{pending, organizationsSecret}, xr: binding(), phase: "Pending", secret: true,
+			message: "waiting for Organization platform-system/acme-corp, which is Pending",
 		},
-		"one that has no namespace yet is awaited": {
-			objects: []string{pending}, xr: binding(), phase: "Pending",
-			message: "waiting for Organization platform-system/acme-corp, which is Pending: waiting for Tunnel org-acme-corp/acme-corp",
+		"one that was never judged is awaited": {
+			objects: []string{strings.Replace(activeOrganization, "platform.aphex/phase: Active, ", "", 1)}, xr: binding(), phase: "Pending",
+			message: "waiting for Organization platform-system/acme-corp, which has no phase yet",
 		},
 		"one that goes is no longer used": {
-			objects: []string{strings.Replace(activeOrganization, "uid:", `deletionTimestamp: "2026-01-01T00:00:00Z", uid:`, 1), organizationsNamespace},
+			objects: []string{strings.Replace(activeOrganization, "name: org-acme-corp", `name: org-acme-corp, deletionTimestamp: "2026-01-01T00:00:00Z"`, 1)},
 			xr:      binding(), phase: "Pending", message: "waiting for Organization platform-system/acme-corp, which is being deleted",
 		},
 		"a namespace of that name does not make an organization": {
-			objects: []string{`{apiVersion: v1, kind: Namespace, metadata: {name: org-acme-corp}}`, activeOrganization}, xr: binding(),
+			objects: []string{`{apiVersion: v1, kind: Namespace, metadata: {name: org-acme-corp}}`}, xr: binding(),
 			phase: "Pending", message: "waiting for Organization acme-corp: the namespace org-acme-corp is not managed by Aphex",
 		},
-		"of two claims with one name, it is the one that has the namespace": {
-			objects: []string{other, activeOrganization, organizationsNamespace, organizationsSecret}, xr: binding(), secret: true,
-			phase: "Provisioning", message: "1 of 12 steps done; waiting for Namespace my-app (not created yet)",
+		"a namespace that something else controls does not make an organization": {
+			objects: []string{strings.Replace(activeOrganization, "kind: XOrganization", "kind: XTeam", 1)}, xr: binding(),
+			phase: "Pending", message: "waiting for Organization acme-corp: the namespace org-acme-corp is controlled by XTeam acme-corp-x7k2p",
 		},
-		"the other of two claims with one name does not open it": {
-			objects: []string{other, activeOrganization, organizationsNamespace, organizationsSecret}, xr: binding(claimedIn("team-b")), phase: "Failed",
+		"a claim of the same name in another namespace does not open it": {
+			objects: []string{activeOrganization, organizationsSecret}, xr: binding(claimedIn("team-b")), phase: "Failed",
 			message: "spec.aphexOrg: Organization platform-system/acme-corp may not be used from the namespace team-b; claim this in platform-system or in org-acme-corp",
 		},
-		"two claims with one name and no namespace are both awaited": {
-			objects: []string{other, activeOrganization}, xr: binding(claimedIn("team-b")), phase: "Pending",
-			message: "waiting for Organization acme-corp: several claims have this name, and none has the namespace org-acme-corp yet",
-		},
 		"its own namespace may use it": {
-			objects: []string{activeOrganization, organizationsNamespace, organizationsSecret}, xr: binding(claimedIn("org-acme-corp")), secret: true,
+			objects: []string{activeOrganization, organizationsSecret}, xr: binding(claimedIn("org-acme-corp")), secret: true,
 			phase: "Provisioning", message: "1 of 12 steps done; waiting for Namespace my-app (not created yet)",
 		},
 		"a cluster administrator may use it without a claim": {
-			objects: []string{activeOrganization, organizationsNamespace, organizationsSecret}, secret: true,
+			objects: []string{activeOrganization, organizationsSecret}, secret: true,
 			xr:    binding(func(xr *v1alpha1.XRepoBinding) { xr.Spec.ClaimRef = nil }),
 			phase: "Provisioning", message: "1 of 12 steps done; waiting for Namespace my-app (not created yet)",
 		},
 		"one without a claim may be used from its own namespace": {
-			objects: []string{direct, strings.ReplaceAll(organizationsNamespace, "acme-corp-x7k2p", "acme-corp")}, xr: binding(claimedIn("org-acme-corp")),
+			objects: []string{direct}, xr: binding(claimedIn("org-acme-corp")),
 			phase: "Provisioning", message: "1 of 12 steps done; waiting for Namespace my-app (not created yet)",
 		},
 		"one without a claim may be used from no other": {
-			objects: []string{direct, organizationsNamespace}, xr: binding(), phase: "Failed",
+			objects: []string{direct}, xr: binding(), phase: "Failed",
 			message: "spec.aphexOrg: XOrganization acme-corp may not be used from the namespace platform-system; claim this in org-acme-corp",
 		},
 	} {
@@ -354,12 +348,6 @@ func TestOrganization(t *testing.T) {
 	}
 }
 
-func TestWithoutTheOrganizationsCRDItWaits(t *testing.T) {
-	c := bareCluster(t)
-	c.without = []string{"xorganizations.aphex.io"}
-	require.Equal(t, "waiting for Organization acme-corp: the CRD xorganizations.aphex.io is not installed", c.mustCompose(binding()).Message)
-}
-
 func TestWhatExistsStaysWhileTheOrganizationIsAwaited(t *testing.T) {
 	c := newCluster(t)
 	c.settle(binding())
@@ -368,7 +356,7 @@ func TestWhatExistsStaysWhileTheOrganizationIsAwaited(t *testing.T) {
 	d := c.mustCompose(binding())
 	require.Equal(t, everything, d.Keys())
 	require.Equal(t, "Provisioning", d.Phase)
-	require.Equal(t, "waiting for Organization acme-corp, which does not exist", d.Message)
+	require.Equal(t, "waiting for Organization acme-corp, which has no namespace org-acme-corp", d.Message)
 	require.False(t, d.Ready)
 }
 
@@ -535,7 +523,7 @@ func TestNeighboursThatAreMissingHoldUpOnlyTheirOwn(t *testing.T) {
 			condition: object.Condition{Type: "AppProjectReady", Reason: "CRDNotInstalled", Message: "waiting for AppProject argocd/my-app (the CRD appprojects.argoproj.io (v1alpha1) is not installed)"},
 		},
 		"the namespace of Argo CD": {
-			change: func(c *cluster) { c.objects = c.objects[:4] },
+			change: func(c *cluster) { c.objects = c.objects[:3] },
 			keys:   allBut("app-project", "argocd-role", "argocd-role-binding"), steps: "10 of 12 steps done; ",
 			condition: object.Condition{Type: "AppProjectReady", Reason: "NamespaceNotFound", Message: "waiting for AppProject argocd/my-app (the namespace argocd does not exist; setting argocd.namespace says where Argo CD runs)"},
 		},
@@ -673,7 +661,7 @@ func TestTheListenerHasToSelectTheTrigger(t *testing.T) {
 		"no label at all":              {`{}`, "it does not select the Trigger"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c2 := bareCluster(t, activeOrganization, organizationsNamespace, organizationsSecret, argoCDsNamespace, `
+			c2 := bareCluster(t, activeOrganization, organizationsSecret, argoCDsNamespace, `
 {apiVersion: triggers.tekton.dev/v1beta1, kind: EventListener, metadata: {namespace: org-acme-corp, name: github-listener},
  spec: {triggerGroups: [{triggerSelector: {labelSelector: `+c.selector+`}}]}}`)
 			d := c2.settle(binding())

@@ -104,7 +104,8 @@ func (c *composer) progress(n names, triggers gate) *progress {
 		account:        c.keys(keyServiceAccount, keyRole, keyRoleBinding, keyClusterRole, keyClusterRoleBinding),
 		argoCD:         c.keys(keyAppProject, keyArgoCDRole, keyArgoCDBinding),
 	}
-	if triggers.state == open && !c.seen.Offline {
+	// A listener reports often while it starts, so it is looked at only once it matters.
+	if triggers.state == open && !c.seen.Offline && (c.v.proceeds() || c.has(keyListenerRole)) {
 		p.listener = both(p.listener, check(listens(c.seen, n)))
 	}
 	return p
@@ -214,8 +215,6 @@ func (c *composer) conditions(p *progress, org organization) []object.Condition 
 		webhook = object.Condition{Type: webhook.Type, Status: object.False, Reason: reasonForeign, Message: org.Refusal}
 	case org.Waiting != "":
 		webhook = object.Condition{Type: webhook.Type, Status: object.False, Reason: reasonOrganization, Message: "waiting for " + org.Waiting}
-	case org.URL == "":
-		webhook = object.Condition{Type: webhook.Type, Status: object.False, Reason: reasonWaiting, Message: "the Organization has no webhook URL yet"}
 	}
 	return []object.Condition{
 		c.condition(v1alpha1.ConditionNamespaceReady, p.namespace, p.limits, p.terraform),

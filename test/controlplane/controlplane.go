@@ -25,7 +25,7 @@ import (
 
 // startTimeout bounds Start when its context has no deadline. A cold file
 // cache on two busy cores took half of it.
-const startTimeout = 3 * time.Minute
+const startTimeout = 5 * time.Minute
 
 // Options say what to start. The zero value is the whole control plane without
 // functions.
@@ -70,7 +70,9 @@ type ControlPlane struct {
 	processes []*process
 	stopped   bool
 
-	tektonOnce sync.Mutex
+	// neighbour lets only one caller of Install start what runs of a neighbour.
+	neighbour          sync.Mutex
+	cloudflare, stores *standIn
 }
 
 // Start starts a control plane and returns when a claim can be applied. On
@@ -262,6 +264,13 @@ func (c *ControlPlane) Restart(ctx context.Context, name string) error {
 // Stop ends every process, the last one started first, and removes the state
 // folder unless Options named one. It may be called more than once.
 func (c *ControlPlane) Stop() error {
+	c.StopCloudflare()
+	c.neighbour.Lock()
+	if c.stores != nil {
+		c.stores.stop()
+		c.stores = nil
+	}
+	c.neighbour.Unlock()
 	c.mu.Lock()
 	c.stopped = true
 	processes := c.processes

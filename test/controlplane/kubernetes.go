@@ -38,7 +38,7 @@ func (c *ControlPlane) checkBinaries(functions []Function) error {
 		"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
 		"crossplane-core", "tekton-triggers-controller",
 	} {
-		paths = append(paths, c.binary(name))
+		paths = append(paths, c.Binary(name))
 	}
 	for _, f := range functions {
 		paths = append(paths, c.functionBinary(f))
@@ -55,7 +55,8 @@ func (c *ControlPlane) checkBinaries(functions []Function) error {
 	return nil
 }
 
-func (c *ControlPlane) binary(name string) string {
+// Binary returns the path of a pinned tool or of a function, such as kubectl.
+func (c *ControlPlane) Binary(name string) string {
 	return filepath.Join(c.root, ".cache", "bin", name)
 }
 
@@ -63,7 +64,7 @@ func (c *ControlPlane) binary(name string) string {
 func (c *ControlPlane) startAPIServer(ctx context.Context) error {
 	etcd := &process{
 		name:   "etcd",
-		binary: c.binary("etcd"),
+		binary: c.Binary("etcd"),
 		ports:  2,
 		args: func(port []int) []string {
 			client, peer := loopbackURL("http", port[0]), loopbackURL("http", port[1])
@@ -100,7 +101,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) error {
 
 	apiserver := &process{
 		name:   "kube-apiserver",
-		binary: c.binary("kube-apiserver"),
+		binary: c.Binary("kube-apiserver"),
 		ports:  1,
 		args: func(port []int) []string {
 			return []string{
@@ -154,11 +155,11 @@ func (c *ControlPlane) startKubernetes(ctx context.Context) error {
 		return err
 	}
 
-	all, ctx := errgroup.WithContext(ctx)
+	all, started := errgroup.WithContext(ctx)
 	all.Go(func() error {
-		return c.run(ctx, &process{
+		return c.run(started, &process{
 			name:   "kube-controller-manager",
-			binary: c.binary("kube-controller-manager"),
+			binary: c.Binary("kube-controller-manager"),
 			args: func([]int) []string {
 				return []string{
 					"--kubeconfig=" + controllers,
@@ -175,9 +176,9 @@ func (c *ControlPlane) startKubernetes(ctx context.Context) error {
 		})
 	})
 	all.Go(func() error {
-		return c.run(ctx, &process{
+		return c.run(started, &process{
 			name:   "kube-scheduler",
-			binary: c.binary("kube-scheduler"),
+			binary: c.Binary("kube-scheduler"),
 			args: func([]int) []string {
 				return []string{
 					"--kubeconfig=" + scheduler,
@@ -189,12 +190,12 @@ func (c *ControlPlane) startKubernetes(ctx context.Context) error {
 		})
 	})
 	all.Go(func() error {
-		if err := c.apply(ctx, kwokRBAC); err != nil {
+		if err := c.Apply(started, kwokRBAC); err != nil {
 			return err
 		}
-		return c.run(ctx, &process{
+		return c.run(started, &process{
 			name:   "kwok",
-			binary: c.binary("kwok"),
+			binary: c.Binary("kwok"),
 			ports:  1,
 			args: func(port []int) []string {
 				return []string{
@@ -208,7 +209,7 @@ func (c *ControlPlane) startKubernetes(ctx context.Context) error {
 			},
 		})
 	})
-	all.Go(func() error { return c.createNodes(ctx) })
+	all.Go(func() error { return c.createNodes(started) })
 	if err := all.Wait(); err != nil {
 		return err
 	}
@@ -340,4 +341,15 @@ func get(ctx context.Context, config *tls.Config, url string) (bool, string) {
 		return false, err.Error()
 	}
 	return response.StatusCode == http.StatusOK, response.Status + " " + string(body)
+}
+
+// dial says whether somebody listens at an address.
+func dial(ctx context.Context, address string) (bool, string) {
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false, err.Error()
+	}
+	_ = connection.Close() // Nothing was said.
+	return true, ""
 }

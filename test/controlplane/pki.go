@@ -64,7 +64,9 @@ func newPKI(dir string) (*pki, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokenKey, err := x509.MarshalPKCS8PrivateKey(tokens)
+	// The API server takes the public half from the same file, which works for
+	// this form only.
+	tokenKey, err := x509.MarshalECPrivateKey(tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +74,7 @@ func newPKI(dir string) (*pki, error) {
 		"ca.crt":              cluster.pem,
 		"apiserver.crt":       server.cert,
 		"apiserver.key":       server.key,
-		"service-account.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: tokenKey}),
+		"service-account.key": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: tokenKey}),
 	})
 }
 

@@ -63,6 +63,23 @@ func (c *ControlPlane) run(ctx context.Context, p *process) error {
 	return p.start(ctx)
 }
 
+// runToEnd runs p as part of the control plane until it ends by itself.
+func (c *ControlPlane) runToEnd(ctx context.Context, p *process) error {
+	p.dir, p.log = c.dir, c.Logs(p.name)
+	if err := p.spawn(); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	select {
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("%s did not end: %w; the end of %s:\n%s", p.name, context.Cause(ctx), p.log, p.tail()), p.kill())
+	case <-p.ended:
+	}
+	if !p.cmd.ProcessState.Success() {
+		return fmt.Errorf("%s failed (%w); the end of %s:\n%s", p.name, p.err, p.log, p.tail())
+	}
+	return nil
+}
+
 // start starts the program and waits until it serves. Ports are picked the
 // first time and kept after that, because others know them.
 func (p *process) start(ctx context.Context) error {

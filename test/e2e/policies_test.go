@@ -22,64 +22,22 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
-
-const policyTimeout = 30 * time.Second
 
 var (
-	organizations  = schema.GroupVersionResource{Group: "aphex.io", Version: "v1alpha1", Resource: "organizations"}
-	xorganizations = schema.GroupVersionResource{Group: "aphex.io", Version: "v1alpha1", Resource: "xorganizations"}
+	policyCrossplane = serviceAccount("crossplane-system", "crossplane")
+	policyArgoCD     = serviceAccount("argocd", "policy-argocd-application-controller")
+	policyRunner     = serviceAccount("my-app", "pipeline-runner")
+	policyRoot       = user{name: "policy-root", groups: []string{"system:masters", "system:authenticated"}}
+	policyAdmin      = person("policy-cluster-admin@example.com")
+	policyLabeller   = person("policy-labeller@example.com")
+	policyEditor     = person("policy-namespace-editor@example.com")
+	policyOrgAdmin   = person("policy-org-admin@example.com")
 )
-
-// policyUser is someone who sends requests, known to the API server by name and groups.
-type policyUser struct {
-	name   string
-	groups []string
-}
-
-var (
-	policyCrossplane = policyServiceAccount("crossplane-system", "crossplane")
-	policyArgoCD     = policyServiceAccount("argocd", "policy-argocd-application-controller")
-	policyRunner     = policyServiceAccount("my-app", "pipeline-runner")
-	policyRoot       = policyUser{name: "policy-root", groups: []string{"system:masters", "system:authenticated"}}
-	policyAdmin      = policyUser{name: "policy-cluster-admin@example.com", groups: []string{"system:authenticated"}}
-	policyLabeller   = policyUser{name: "policy-labeller@example.com", groups: []string{"system:authenticated"}}
-	policyEditor     = policyUser{name: "policy-namespace-editor@example.com", groups: []string{"system:authenticated"}}
-	policyOrgAdmin   = policyUser{name: "policy-org-admin@example.com", groups: []string{"system:authenticated"}}
-)
-
-func policyServiceAccount(namespace, name string) policyUser {
-	return policyUser{
-		name:   "system:serviceaccount:" + namespace + ":" + name,
-		groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
-	}
-}
-
-func (u policyUser) config() *rest.Config {
-	config := cp.RESTConfig()
-	config.Impersonate = rest.ImpersonationConfig{UserName: u.name, Groups: u.groups}
-	return config
-}
-
-func (u policyUser) client(t *testing.T) kubernetes.Interface {
-	t.Helper()
-	client, err := kubernetes.NewForConfig(u.config())
-	require.NoError(t, err)
-	return client
-}
-
-func (u policyUser) dynamic(t *testing.T) dynamic.Interface {
-	t.Helper()
-	client, err := dynamic.NewForConfig(u.config())
-	require.NoError(t, err)
-	return client
-}
 
 func TestOnlyThePlatformLabelsNamespaces(t *testing.T) {
 	const refused = "the platform's: only Crossplane and people who may \"set namespacelabels.aphex.io\", such as cluster administrators, may add, change or remove them"
@@ -128,7 +86,7 @@ func TestOnlyThePlatformLabelsNamespaces(t *testing.T) {
 	}
 
 	for name, c := range map[string]struct {
-		as policyUser
+		as user
 		do func(ctx context.Context, client kubernetes.Interface, namespace string) error
 		// want are fragments of the refusal; none means that the request is accepted.
 		want []string
@@ -208,7 +166,7 @@ func TestOnlyThePlatformLabelsNamespaces(t *testing.T) {
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
 			seen, err := admin.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 			require.True(c, apierrors.IsNotFound(err), "namespace %s is still there: %v, %v", namespace, err, seen.Status)
-		}, policyTimeout, 100*time.Millisecond)
+		}, patience, 100*time.Millisecond)
 	})
 }
 
@@ -223,13 +181,13 @@ func TestOrganizationsWithRepoBindingsStay(t *testing.T) {
 	remove := func(client dynamic.Interface, o *unstructured.Unstructured, dryRun ...string) error {
 		options := metav1.DeleteOptions{DryRun: dryRun}
 		if o.GetKind() == "XOrganization" {
-			return client.Resource(xorganizations).Delete(t.Context(), o.GetName(), options)
+			return client.Resource(kinds["XOrganization"]).Delete(t.Context(), o.GetName(), options)
 		}
-		return client.Resource(organizations).Namespace(o.GetNamespace()).Delete(t.Context(), o.GetName(), options)
+		return client.Resource(kinds["Organization"]).Namespace(o.GetNamespace()).Delete(t.Context(), o.GetName(), options)
 	}
 
 	for name, c := range map[string]struct {
-		as       policyUser
+		as       user
 		claim    bool
 		claimRef string
 		// loser is an organization whose name another one had first.
@@ -283,7 +241,7 @@ func TestOrganizationsWithRepoBindingsStay(t *testing.T) {
 			require.EventuallyWithT(t, func(e *assert.CollectT) {
 				err := remove(c.as.dynamic(t), o, metav1.DryRunAll)
 				require.ErrorContains(e, err, "such as the one of pipeline "+tenant)
-			}, policyTimeout, 50*time.Millisecond)
+			}, patience, 50*time.Millisecond)
 			policyRequire(t, remove(c.as.dynamic(t), o), []string{"Organization " + organization + " still has RepoBindings", c.want})
 		})
 	}
@@ -295,7 +253,7 @@ func TestServiceAccountTokensOfAnOrganizationAreNotForItsAdministrators(t *testi
 	elsewhere := policyNamespace(t, admin, nil)
 	role := policyClusterRole(t, "secret-creator", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}})
 	policyBind(t, role, "create", "/secrets", policyOrgAdmin)
-	create := func(as policyUser, namespace string, kind corev1.SecretType) error {
+	create := func(as user, namespace string, kind corev1.SecretType) error {
 		_, err := as.client(t).CoreV1().Secrets(namespace).Create(t.Context(), &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: "org-secrets", Annotations: map[string]string{corev1.ServiceAccountNameKey: "default"}},
 			Type:       kind,
@@ -413,7 +371,7 @@ func TestCrossplaneGrantsWhatTenantsNeedAndNoMore(t *testing.T) {
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
 			_, err := crossplane.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{})
 			require.NoError(c, err)
-		}, policyTimeout, 50*time.Millisecond)
+		}, patience, 50*time.Millisecond)
 	})
 
 	t.Run("cluster-admin cannot be bound", func(t *testing.T) {
@@ -496,11 +454,11 @@ func policyOrganization(t *testing.T, namespace string, claim bool, claimRef str
 		"metadata":   map[string]any{"generateName": "policy-", "annotations": map[string]any{"crossplane.io/paused": "true"}},
 		"spec":       spec,
 	}}
-	var client dynamic.ResourceInterface = policyRoot.dynamic(t).Resource(xorganizations)
+	var client dynamic.ResourceInterface = policyRoot.dynamic(t).Resource(kinds["XOrganization"])
 	if claim {
 		o.SetKind("Organization")
 		o.SetNamespace(namespace)
-		client = policyRoot.dynamic(t).Resource(organizations).Namespace(namespace)
+		client = policyRoot.dynamic(t).Resource(kinds["Organization"]).Namespace(namespace)
 	}
 	if claimRef != "" {
 		spec["claimRef"] = map[string]any{"apiVersion": "aphex.io/v1alpha1", "kind": "Organization", "namespace": namespace, "name": claimRef}
@@ -535,7 +493,7 @@ func policyClusterRole(t *testing.T, name string, rules ...rbacv1.PolicyRule) st
 }
 
 // policyBind gives users a role and returns when the API server knows, by one right that the role has.
-func policyBind(t *testing.T, role, verb, groupResource string, users ...policyUser) {
+func policyBind(t *testing.T, role, verb, groupResource string, users ...user) {
 	t.Helper()
 	group, resource, _ := strings.Cut(groupResource, "/")
 	bindings := policyRoot.client(t).RbacV1().ClusterRoleBindings()
@@ -558,7 +516,7 @@ func policyBind(t *testing.T, role, verb, groupResource string, users ...policyU
 			}, metav1.CreateOptions{})
 			require.NoError(c, err)
 			require.True(c, review.Status.Allowed, "%s cannot %s %s", u.name, verb, groupResource)
-		}, policyTimeout, 50*time.Millisecond)
+		}, patience, 50*time.Millisecond)
 	}
 }
 
@@ -566,7 +524,7 @@ func policyBind(t *testing.T, role, verb, groupResource string, users ...policyU
 func policyCleanup(t *testing.T, remove func(context.Context) error) {
 	t.Helper()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), policyTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := remove(ctx); err != nil && !apierrors.IsNotFound(err) {
 			t.Errorf("cleaning up: %v", err)

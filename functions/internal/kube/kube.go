@@ -16,6 +16,13 @@ const (
 	LabelOrganization = "platform.aphex/organization"
 	LabelPipeline     = "platform.aphex/pipeline"
 
+	// An organization's namespace tells with these how the Organization is, for its RepoBindings: they watch this one
+	// object, which changes seldom, and not the Organization, which changes with every step. LabelPhase is its phase,
+	// LabelClaimNamespace the namespace of its claim, and LabelSuspended is "true" while it starts no runs.
+	LabelPhase          = "platform.aphex/phase"
+	LabelClaimNamespace = "platform.aphex/claim-namespace"
+	LabelSuspended      = "platform.aphex/suspended"
+
 	// LabelTenantOrg opens an organization's secrets to a namespace. An admission policy of the package lets only
 	// Crossplane and cluster admins set it.
 	LabelTenantOrg       = "aphex.dev/org"

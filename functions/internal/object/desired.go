@@ -200,6 +200,20 @@ func ownAnnotations(meta map[string]any) map[string]any {
 // Withdraw records an object that is left out, or deleted, on purpose.
 func (d *Desired) Withdraw(key, ref, why string) { d.steps[key] = step{ref: ref, why: why} }
 
+// Label sets a label on an emitted object, for what is known only once everything else is.
+func (d *Desired) Label(key, name, value string) {
+	r, ok := d.resources[key]
+	if !ok {
+		return
+	}
+	labels := r.Object.GetFields()["metadata"].GetStructValue().GetFields()["labels"].GetStructValue()
+	if labels == nil {
+		d.Fail(fmt.Errorf("composed resource %q: has no labels to add %s to", key, name))
+		return
+	}
+	labels.Fields[name] = structpb.NewStringValue(value)
+}
+
 // Taken are the objects that AddExclusive left alone, each with whose it is, in the order they were added.
 func (d *Desired) Taken() []string { return d.taken }
 

@@ -96,8 +96,12 @@ func (o *Observed) List(apiVersion, kind string, labels map[string]string) []Obj
 	return o.find(Selector{APIVersion: apiVersion, Kind: kind, Labels: labels})
 }
 
-// Served tells whether the API server serves a custom resource. The CRD is named <plural>.<group>.
+// Served tells whether the API server serves a custom resource. The CRD is named <plural>.<group>. An object of the
+// kind that was observed is proof enough, and spares the CRD, whose schema can be larger than all the rest of a request.
 func (o *Observed) Served(crd, version string) bool {
+	if o.composedOf(crd, version) {
+		return true
+	}
 	c := o.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd)
 	if o.Offline {
 		return true
@@ -108,6 +112,18 @@ func (o *Observed) Served(crd, version string) bool {
 	return slices.ContainsFunc(c.List("spec", "versions"), func(v Object) bool {
 		return v.String("name") == version && v.Bool("served")
 	})
+}
+
+// composedOf tells whether an observed composed resource is of that CRD. A plural that is not the kind and an s is not
+// recognised, which costs a lookup.
+func (o *Observed) composedOf(crd, version string) bool {
+	plural, group, _ := strings.Cut(crd, ".")
+	for _, c := range o.composed {
+		if c.String("apiVersion") == group+"/"+version && strings.ToLower(c.Kind())+"s" == plural {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *Observed) find(s Selector) []Object {

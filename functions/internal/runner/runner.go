@@ -17,14 +17,16 @@ import (
 	"github.com/crossplane/function-sdk-go/request"
 	"github.com/crossplane/function-sdk-go/response"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"aphex.io/platform/functions/internal/object"
 )
 
-// ttl is how long Crossplane waits before it runs a function again without a reason. Zero means that it does not:
-// every object that a function composes or looks up is watched, so time alone never changes an answer.
-const ttl = 0
+// Everything that a function composes or looks up is watched, so a change runs it again at once, and one whose work is
+// done is not run for time's sake. While something is awaited it is run again after this long all the same: Crossplane
+// drops events once an XR had too many of them (its circuit breaker), and the one that was awaited may be among those.
+const ttlWhileWaiting = 30 * time.Second
 
 // lastChange is the status field that the runner keeps: when the rest of the status last changed.
 const lastChange = "lastReconcileTime"
@@ -54,14 +56,14 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 	defer func() {
 		if p := recover(); p != nil {
 			log.Info("The function panicked", "panic", p, "stack", string(debug.Stack()))
-			rsp = response.To(req, ttl)
+			rsp = response.To(req, 0)
 			response.Fatal(rsp, fmt.Errorf("internal error: %v; this is a bug in the function, see its log", p))
 			err = nil
 		}
 	}()
 
 	if !request.HasCapability(req, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES) {
-		rsp := response.To(req, ttl)
+		rsp := response.To(req, 0)
 		response.Fatal(rsp, fmt.Errorf("this Crossplane does not offer required resources; use Crossplane 2.4 or later"))
 		return rsp, nil
 	}
@@ -73,7 +75,7 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 
 	var typed T
 	if err := xr.Decode(&typed); err != nil {
-		rsp := response.To(req, ttl)
+		rsp := response.To(req, 0)
 		response.Fatal(rsp, fmt.Errorf("%s: %w", seen.Identity, err))
 		return rsp, nil
 	}
@@ -82,7 +84,7 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 	if err == nil {
 		err = want.Err()
 	}
-	rsp = response.To(req, ttl)
+	rsp = response.To(req, 0)
 	rsp.Requirements = requirements(seen)
 	switch {
 	case seen.Pending():
@@ -179,9 +181,10 @@ func (f *Function[T]) fill(rsp *fnv1.RunFunctionResponse, xr object.Object, seen
 		c.ConnectionDetails = make(map[string][]byte, len(want.Connection))
 	}
 	maps.Copy(c.ConnectionDetails, want.Connection)
-	c.Ready = fnv1.Ready_READY_FALSE
-	if want.Ready {
-		c.Ready = fnv1.Ready_READY_TRUE
+	c.Ready = fnv1.Ready_READY_TRUE
+	if !want.Ready {
+		c.Ready = fnv1.Ready_READY_FALSE
+		rsp.Meta.Ttl = durationpb.New(ttlWhileWaiting)
 	}
 
 	for _, cond := range want.Conditions {

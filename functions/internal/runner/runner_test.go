@@ -145,7 +145,7 @@ func TestAnAnswer(t *testing.T) {
 	}), req)
 
 	require.Equal(t, "t", rsp.GetMeta().GetTag())
-	require.Zero(t, rsp.GetMeta().GetTtl().AsDuration(), "Crossplane runs a function again when something changed, not when time has passed")
+	require.Zero(t, rsp.GetMeta().GetTtl().AsDuration(), "Crossplane runs a function whose work is done again when something changed, not when time has passed")
 	c := rsp.GetDesired().GetComposite()
 	require.True(t, proto.Equal(parse(t, `
 apiVersion: example.org/v1
@@ -176,6 +176,7 @@ func TestAnXRThatIsNotReadySaysSo(t *testing.T) {
 	rsp := run(t, composes("Pending", "soon", nil), request(t, claimed))
 	require.Equal(t, fnv1.Ready_READY_FALSE, rsp.GetDesired().GetComposite().GetReady())
 	require.Nil(t, rsp.GetDesired().GetComposite().GetConnectionDetails())
+	require.Equal(t, 30*time.Second, rsp.GetMeta().GetTtl().AsDuration(), "an event that Crossplane dropped is not waited for in vain")
 }
 
 func TestLookupsBecomeRequirements(t *testing.T) {

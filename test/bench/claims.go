@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+)
+
+// outcome is when claims got where they should, since the first of them was sent.
+type outcome struct {
+	done samples
+	// conditions are when each became true.
+	conditions map[string]samples
+}
+
+// create applies claims, as kubectl would, and waits until each has what it needs.
+func (l *live) create(ctx context.Context, a api, names []string) (outcome, error) {
+	out := outcome{conditions: make(map[string]samples)}
+	seen := make(map[string]map[string]bool, len(names))
+	err := l.follow(ctx, a, names, func(ctx context.Context, claims dynamic.ResourceInterface, name string) error {
+		claim := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": a.claims.GroupVersion().String(),
+			"kind":       a.kind,
+			"metadata":   map[string]any{"namespace": claimNamespace, "name": name},
+			"spec":       a.spec,
+		}}
+		_, err := claims.Apply(ctx, name, claim, metav1.ApplyOptions{FieldManager: "kubectl"})
+		return err
+	}, func(e watch.Event, claim *unstructured.Unstructured, since time.Duration) (done bool, why string) {
+		first := seen[claim.GetName()]
+		if first == nil {
+			first = make(map[string]bool)
+			seen[claim.GetName()] = first
+		}
+		done = e.Type != watch.Deleted
+		for _, c := range a.conditions {
+			if !isTrue(claim, c) {
+				done, why = false, c+": "+message(claim, c)
+				continue
+			}
+			if !first[c] {
+				first[c] = true
+				out.conditions[c] = append(out.conditions[c], since)
+			}
+		}
+		if done {
+			out.done = append(out.done, since)
+		}
+		return done, why
+	})
+	return out, err
+}
+
+// remove deletes claims, as kubectl would, and waits until each is gone with all that it owned.
+func (l *live) remove(ctx context.Context, a api, names []string) (outcome, error) {
+	var out outcome
+	err := l.follow(ctx, a, names, func(ctx context.Context, claims dynamic.ResourceInterface, name string) error {
+		return claims.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
+	}, func(e watch.Event, _ *unstructured.Unstructured, since time.Duration) (done bool, why string) {
+		if e.Type != watch.Deleted {
+			return false, "it is still there"
+		}
+		out.done = append(out.done, since)
+		return true, ""
+	})
+	return out, err
+}
+
+// follow sends something about each claim and looks at all that happens to them, until look said of each that it is
+// done.
+func (l *live) follow(ctx context.Context, a api, names []string,
+	send func(context.Context, dynamic.ResourceInterface, string) error,
+	look func(e watch.Event, claim *unstructured.Unstructured, since time.Duration) (done bool, why string),
+) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	claims := l.client.Resource(a.claims).Namespace(claimNamespace)
+	list, err := claims.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	events, err := claims.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+	if err != nil {
+		return err
+	}
+	defer events.Stop()
+
+	all, sending := errgroup.WithContext(ctx)
+	all.SetLimit(hands)
+	sent := make(chan error, 1)
+	began := time.Now()
+	go func() {
+		for _, name := range names {
+			all.Go(func() error { return send(sending, claims, name) })
+		}
+		sent <- all.Wait()
+	}()
+
+	left := make(map[string]string, len(names))
+	for _, name := range names {
+		left[name] = "nothing was seen of it"
+	}
+	for len(left) > 0 {
+		select {
+		case err := <-sent:
+			if err != nil {
+				return err
+			}
+			sent = nil
+		case e, ok := <-events.ResultChan():
+			claim, isClaim := e.Object.(*unstructured.Unstructured)
+			if ctx.Err() == nil && (!ok || !isClaim) {
+				return fmt.Errorf("the watch of %s ended: %v", a.claims.Resource, e.Object)
+			}
+			if ctx.Err() != nil {
+				return unfinished(ctx, a, names, left)
+			}
+			if _, awaited := left[claim.GetName()]; !awaited {
+				continue
+			}
+			done, why := look(e, claim, time.Since(began))
+			left[claim.GetName()] = why
+			if done {
+				delete(left, claim.GetName())
+			}
+		case <-ctx.Done():
+			return unfinished(ctx, a, names, left)
+		}
+	}
+	return nil
+}
+
+func unfinished(ctx context.Context, a api, names []string, left map[string]string) error {
+	var first []string
+	for _, name := range names {
+		if why, ok := left[name]; ok && len(first) < 3 {
+			first = append(first, name+" ("+why+")")
+		}
+	}
+	return fmt.Errorf("%d of %d %s are not done: %s: %w", len(left), len(names), a.claims.Resource, strings.Join(first, ", "), ctx.Err())
+}
+
+// condition is an entry of status.conditions, nil if there is none of that type.
+func condition(o *unstructured.Unstructured, conditionType string) map[string]any {
+	list, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	i := slices.IndexFunc(list, func(c any) bool {
+		m, ok := c.(map[string]any)
+		return ok && m["type"] == conditionType
+	})
+	if i < 0 {
+		return nil
+	}
+	return list[i].(map[string]any)
+}
+
+func isTrue(o *unstructured.Unstructured, conditionType string) bool {
+	return condition(o, conditionType)["status"] == "True"
+}
+
+func message(o *unstructured.Unstructured, conditionType string) string {
+	if m, ok := condition(o, conditionType)["message"].(string); ok {
+		return m
+	}
+	return "not reported yet"
+}
+
+// activity is what was done for the claims of one kind so far.
+type activity struct {
+	at time.Time
+	// runs are those of the function, writes are requests of Crossplane that change something.
+	runs, writes float64
+}
+
+func (l *live) activity(ctx context.Context, a api) (activity, error) {
+	function, err := l.metrics(ctx, a.function)
+	if err != nil {
+		return activity{}, err
+	}
+	crossplane, err := l.metrics(ctx, "crossplane")
+	if err != nil {
+		return activity{}, err
+	}
+	out := activity{at: time.Now(), runs: function.sum("grpc_server_handled_total", `grpc_method="RunFunction"`)}
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		out.writes += crossplane.sum("rest_client_requests_total", `method="`+method+`"`)
+	}
+	return out, nil
+}
+
+// watchIdle counts what is done while nobody wants anything. Crossplane is first given time to come to rest.
+func (l *live) watchIdle(ctx context.Context, a api, claims int) ([]row, error) {
+	before, err := l.rest(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	l.o.log("watching %d idle claims for %s", claims, l.o.idle)
+	if err := sleep(ctx, l.o.idle); err != nil {
+		return nil, err
+	}
+	after, err := l.activity(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	window := after.at.Sub(before.at)
+	group := fmt.Sprintf("%d idle claims, from %s", claims, l.o.idle)
+	rowOf := func(measure string, count float64) row {
+		v := perHour(count, window, claims)
+		return row{group: group, measure: measure + " per hour and claim", ours: number(v), target: "none", met: met(count == 0)}
+	}
+	return []row{rowOf("function runs", after.runs-before.runs), rowOf("API writes", after.writes-before.writes)}, nil
+}
+
+// rest waits until nothing was done for a while, or gives up waiting: then the window shows what goes on.
+func (l *live) rest(ctx context.Context, a api) (activity, error) {
+	const quiet, most = 15 * time.Second, 2 * time.Minute
+	last, err := l.activity(ctx, a)
+	for waited := time.Duration(0); err == nil && waited < most; waited += quiet {
+		if err := sleep(ctx, quiet); err != nil {
+			return activity{}, err
+		}
+		before := last
+		if last, err = l.activity(ctx, a); last.runs == before.runs && last.writes == before.writes {
+			break
+		}
+	}
+	return last, err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,114 @@
+// Command bench measures the functions, and a control plane that runs them, beside floors of the same run: a server
+// that only returns the same answer, and a function that only composes as many ConfigMaps. It prints what is to be
+// reached and whether it was, and fails only if something could not be measured.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options say what to measure.
+type options struct {
+	root, dir string
+	part      string
+	requests  int
+	claims    int
+	idle      time.Duration
+	verbose   bool
+	began     time.Time
+}
+
+// log tells of progress, on standard error: the tables are all that standard output gets.
+func (o options) log(format string, args ...any) {
+	if o.verbose {
+		fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(o.began).Seconds(), fmt.Sprintf(format, args...))
+	}
+}
+
+func main() {
+	switch name := filepath.Base(os.Args[0]); name {
+	case floorName, trivialName:
+		exitOn(serve(name))
+	default:
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err := run(ctx)
+		stop()
+		exitOn(err)
+	}
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	o := options{began: time.Now()}
+	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e or all")
+	flag.IntVar(&o.requests, "requests", 10_000, "requests to each function")
+	flag.IntVar(&o.claims, "claims", 200, "claims at once")
+	flag.DurationVar(&o.idle, "idle", 3*time.Minute, "how long to watch an idle control plane")
+	flag.BoolVar(&o.verbose, "v", true, "tell of progress on standard error")
+	flag.Parse()
+	if o.part != "all" && o.part != "functions" && o.part != "e2e" {
+		return fmt.Errorf("-part %s: must be functions, e2e or all", o.part)
+	}
+	if o.requests < rounds*2*streams || o.claims < 1 {
+		return fmt.Errorf("too little to measure: at least %d requests and one claim", rounds*2*streams)
+	}
+	if o.root, err = filepath.Abs(".."); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(o.root, "compositions")); err != nil {
+		return errors.New("run it in the folder test: cd test && go run ./bench")
+	}
+	if o.dir, err = os.MkdirTemp("", "aphex-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(o.dir)
+	for _, name := range []string{floorName, trivialName} {
+		if err := linkTo(o.dir, name); err != nil {
+			return err
+		}
+	}
+
+	fmt.Println(machine(ctx, o.root))
+	if o.part != "e2e" {
+		t, err := benchFunctions(ctx, o)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\nFunctions: one run over gRPC on loopback. The floor is the same server with the same answer, decoded once.\n\n")
+		if err := t.print(os.Stdout); err != nil {
+			return err
+		}
+	}
+	if o.part != "functions" {
+		if err := benchLive(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// machine says where the figures are from.
+func machine(ctx context.Context, root string) string {
+	commit := "unknown"
+	if out, err := exec.CommandContext(ctx, "git", "-C", root, "describe", "--always", "--dirty").Output(); err == nil {
+		commit = strings.TrimSpace(string(out))
+	}
+	return fmt.Sprintf("%s/%s, %d cores, %s, commit %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), commit)
+}

@@ -1,0 +1,147 @@
+// Command demo shows what three claims become on a whole platform that runs on
+// this machine: it starts the control plane, claims the examples, shows
+// everything that they turn into, and stays until Ctrl-C. With DEMO_ONCE=1 it
+// stops by itself and fails unless everything became ready and was gone after
+// the claims were deleted.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"aphex.io/platform/test/controlplane"
+)
+
+const (
+	// settled is how long nothing may change before a tree is taken for what it
+	// will be until something else happens.
+	settled = 4 * time.Second
+	// patience bounds each stage.
+	patience = 3 * time.Minute
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Getenv("DEMO_ONCE") != "")
+	stop()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintf(os.Stderr, "\nThe demo failed: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run keeps its folder, with all logs, if something fails.
+func run(ctx context.Context, once bool) error {
+	dir, err := os.MkdirTemp("", "aphex-demo-")
+	if err != nil {
+		return err
+	}
+	p := &printer{out: os.Stdout}
+	err = show(ctx, p, dir, once)
+	if err == nil || errors.Is(err, context.Canceled) {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return fmt.Errorf("%w\nLogs: %s", err, filepath.Join(dir, "logs"))
+}
+
+func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
+	began := time.Now()
+	p.line("Aphex on this machine: a real API server, Crossplane and Tekton Triggers as plain processes on")
+	p.line("loopback. Nodes and pods are played by KWOK: they become ready, but no container runs.")
+
+	p.stage("Start the control plane")
+	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Functions: controlplane.AphexFunctions(), Log: p.detail})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, cp.Stop())
+		if err == nil || errors.Is(err, context.Canceled) {
+			p.line("")
+			p.line("Stopped. Nothing is left running.")
+		}
+	}()
+	w, err := newWorld(cp.RESTConfig())
+	if err != nil {
+		return err
+	}
+
+	p.stage("Claim the examples")
+	claims, err := w.claim(ctx, filepath.Join(cp.Root(), "examples"))
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		p.detail("%-14s %-32s %s", c.GetKind(), c.GetNamespace()+"/"+c.GetName(), relative(cp.Root(), c.file))
+	}
+	p.line("")
+	if err := w.watch(ctx, p, claims, settled); err != nil {
+		return err
+	}
+	p.line("")
+	p.line("   No Cloudflare provider runs here, so nobody makes the organization's tunnel and DNS record.")
+	p.line("   The organization says that it waits for them, and the repository waits for the organization.")
+
+	p.stage("Stand in for Cloudflare")
+	p.line("   From here on this demo plays the provider: it marks the tunnel and the record as made and")
+	p.line("   writes made-up tunnel credentials. It calls no API, and the webhook URL leads nowhere.")
+	p.line("")
+	if err := cp.PlayCloudflare(ctx); err != nil {
+		return err
+	}
+	if err := w.watch(ctx, p, claims, 0); err != nil {
+		return err
+	}
+	p.line("")
+	if err := p.run(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "organizations,repobindings,knowledgebases", "-A", "-o", "wide"); err != nil {
+		return err
+	}
+	p.line("")
+	p.line("   Everything is ready, %s after the start.", short(time.Since(began)))
+
+	if once {
+		p.stage("Delete the claims")
+		return w.remove(ctx, p, claims)
+	}
+	tryNext(p, cp)
+	<-ctx.Done()
+	return context.Canceled
+}
+
+// tryNext lists what a newcomer may want to do now, in another terminal.
+func tryNext(p *printer, cp *controlplane.ControlPlane) {
+	p.stage("Try it yourself")
+	p.line("   In another terminal:")
+	p.line("")
+	p.line("     export KUBECONFIG=%s", cp.Kubeconfig())
+	p.line("     alias kubectl=%s", cp.Binary("kubectl"))
+	p.line("")
+	for _, try := range []struct{ command, why string }{
+		{"kubectl get aphex -A", "claims, and what Crossplane made of them"},
+		{"kubectl explain organization.spec", "every field, in words"},
+		{"kubectl -n org-acme-corp get deployments,eventlisteners,tunnels,networkpolicies", "what an organization has"},
+		{"kubectl -n platform-system get secret acme-corp-webhook -o yaml", "what to enter in GitHub"},
+		{"kubectl -n org-acme-corp delete deployment cloudflared", "comes back within a second"},
+		{"kubectl -n platform-system delete organization acme-corp", "refused while a repository is bound to it"},
+		{"kubectl -n platform-system delete repobinding my-application", "takes all that it made with it"},
+	} {
+		p.line("     # %s", try.why)
+		p.line("     %s", try.command)
+	}
+	p.line("")
+	p.line("   Logs: %s", filepath.Join(cp.Dir(), "logs"))
+	p.line("   Ctrl-C stops everything.")
+}
+
+func relative(root, path string) string {
+	if rel, err := filepath.Rel(root, path); err == nil {
+		return rel
+	}
+	return path
+}

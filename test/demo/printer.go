@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// printer writes what the reader of the demo sees. The control plane reports
+// from several goroutines.
+type printer struct {
+	mu     sync.Mutex
+	out    io.Writer
+	stages int
+}
+
+func (p *printer) line(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintln(p.out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+}
+
+func (p *printer) stage(title string) {
+	p.stages++
+	p.line("\n%d. %s", p.stages, title)
+}
+
+// detail is one line of a stage.
+func (p *printer) detail(format string, args ...any) { p.line("   "+format, args...) }
+
+// run shows a command and what it prints.
+func (p *printer) run(ctx context.Context, name string, args ...string) error {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		p.detail("%s", strings.TrimRight(line, "\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+func short(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

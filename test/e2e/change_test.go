@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestChangesOfAnOrganization(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-changing")
+	cp.cloudflare(t)
+	claim := cp.create(t, organization(namespace, "changing", withSecret("changing-webhook")))
+	cp.awaitPhase(t, claim, "Active")
+	webhookSecret := func() string { return secretValue(t, cp.see(t, "Secret org-changing/github-webhook-secret"), "secret") }
+
+	t.Run("administrators come and go", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {adminUsers: [new@example.com, other@example.com]}`)
+		cp.await(t, "RoleBinding org-changing/organization-admin", func(o *object) error {
+			var names []any
+			for _, s := range list(o, "subjects") {
+				names = append(names, s["kind"], s["name"])
+			}
+			return same([]any{"User", "new@example.com", "User", "other@example.com"}, names)
+		})
+	})
+	t.Run("the people's name of the organization is on its namespace", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {displayName: Changed}`)
+		cp.await(t, "Namespace org-changing", func(o *object) error {
+			return same("Changed", o.GetAnnotations()["platform.aphex/display-name"])
+		})
+	})
+	t.Run("a given webhook secret takes the place of the generated one", func(t *testing.T) {
+		require.Regexp(t, `^[0-9a-f]{64}$`, webhookSecret())
+		cp.patch(t, claim, `spec: {webhookSecret: given-given-given-1}`)
+		cp.await(t, "Secret org-changing/github-webhook-secret", holds(t, "secret", "given-given-given-1"))
+		cp.await(t, refTo("Secret %s/changing-webhook", namespace), holds(t, "webhookSecret", "given-given-given-1"))
+		cp.patch(t, claim, `spec: {webhookSecret: given-given-given-2}`)
+		cp.await(t, refTo("Secret %s/changing-webhook", namespace), holds(t, "webhookSecret", "given-given-given-2"))
+	})
+	t.Run("taking it out of the claim keeps it", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {webhookSecret: null}`)
+		xr := cp.xr(t, claim)
+		cp.await(t, xr, func(o *object) error { return same("", text(o, "spec.webhookSecret")) })
+		cp.reconcile(t, xr, "kept")
+		require.Equal(t, "given-given-given-2", webhookSecret())
+	})
+	t.Run("while it is suspended, its listener passes nothing on, and all else stays", func(t *testing.T) {
+		listener := ref("EventListener org-changing/github-listener")
+		interceptors := func(want string) func(*object) error {
+			return func(o *object) error {
+				groups := list(o, "spec.triggerGroups")
+				if len(groups) != 1 {
+					return fmt.Errorf("%d groups", len(groups))
+				}
+				have := ""
+				for _, i := range list(&object{Object: groups[0]}, "interceptors") {
+					have += text(&object{Object: i}, "ref.name") + " "
+					if params := list(&object{Object: i}, "params"); text(&object{Object: i}, "ref.name") == "cel" {
+						have += fmt.Sprintf("%v=%v ", params[0]["name"], params[0]["value"])
+					}
+				}
+				return same(want, have)
+			}
+		}
+		before := cp.composed(t, claim)
+		cp.patch(t, claim, `spec: {suspend: true}`)
+		cp.await(t, listener, interceptors("github cel filter=false "))
+		cp.awaitPhase(t, claim, "Active", "Suspended")
+		require.ElementsMatch(t, before, cp.composed(t, claim))
+		cp.patch(t, claim, `spec: {suspend: false}`)
+		cp.await(t, listener, interceptors("github "))
+	})
+}
+
+func TestChangesOfABinding(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-rewired")
+	_, bindings := cp.tenant(t, namespace, "rewired", "rewired-app")
+	claim := bindings[0]
+
+	t.Run("another branch starts the runs", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {branch: release/1.2}`)
+		cp.await(t, "Trigger org-rewired/rewired-app-trigger", func(o *object) error {
+			return contains(fmt.Sprint(o.Object["spec"]), "refs/heads/release/1.2")
+		})
+	})
+	t.Run("the elevated profile allows deployments", func(t *testing.T) {
+		role := ref("Role rewired-app/pipeline-runner")
+		require.NotContains(t, fmt.Sprint(cp.see(t, role).Object["rules"]), "deployments")
+		cp.patch(t, claim, `spec: {permissionProfile: elevated}`)
+		cp.await(t, role, func(o *object) error {
+			return contains(fmt.Sprint(o.Object["rules"]), "deployments", "persistentvolumeclaims")
+		})
+		cp.patch(t, claim, `spec: {permissionProfile: standard}`)
+		cp.await(t, role, func(o *object) error {
+			if err := contains(fmt.Sprint(o.Object["rules"]), "deployments"); err == nil {
+				return fmt.Errorf("it still allows deployments")
+			}
+			return nil
+		})
+	})
+	t.Run("the pipeline follows its spec", func(t *testing.T) {
+		changed := repoBinding(namespace, "rewired", "rewired-app", with("pipelineSpec", pipelineSpec("ship")))
+		cp.apply(t, changed)
+		cp.await(t, "Pipeline rewired-app/rewired-app", func(o *object) error { return contains(fmt.Sprint(o.Object["spec"]), "ship") })
+	})
+	t.Run("a pipeline that is none is refused, and the one before stays", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {pipelineSpec: "{apiVersion: tekton.dev/v1, kind: Pipeline, metadata: {name: a}, spec: {tasks: []}}"}`)
+		cp.awaitPhase(t, claim, "Failed", "spec.tasks")
+		require.Contains(t, fmt.Sprint(cp.see(t, "Pipeline rewired-app/rewired-app").Object["spec"]), "ship")
+		cp.see(t, "Namespace rewired-app")
+		cp.apply(t, repoBinding(namespace, "rewired", "rewired-app", with("pipelineSpec", pipelineSpec("sail"))))
+		cp.awaitPhase(t, claim, "Ready")
+		cp.await(t, "Pipeline rewired-app/rewired-app", func(o *object) error { return contains(fmt.Sprint(o.Object["spec"]), "sail") })
+	})
+	t.Run("while it is suspended it has no trigger, and all else stays", func(t *testing.T) {
+		before := cp.composed(t, claim)
+		cp.patch(t, claim, `spec: {suspend: true}`)
+		cp.awaitGone(t, "Trigger org-rewired/rewired-app-trigger")
+		require.ElementsMatch(t, before, append(cp.composed(t, claim), "Trigger org-rewired/rewired-app-trigger"))
+		cp.patch(t, claim, `spec: {suspend: false}`)
+		cp.await(t, "Trigger org-rewired/rewired-app-trigger", func(*object) error { return nil })
+		cp.awaitPhase(t, claim, "Ready")
+	})
+}
+
+func TestChangesOfAKnowledgeBase(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-rewritten")
+	claim := cp.create(t, knowledgeBase(namespace, "rewritten"))
+	first := cp.awaitPhase(t, claim, "Ready", "Tracking 1 repository")
+	cp.patch(t, claim, `spec: {repositories: [{url: https://github.com/example/docs}, {url: https://github.com/example/more, branch: next}]}`)
+	second := cp.awaitPhase(t, claim, "Ready", "Tracking 2 repositories")
+	require.LessOrEqual(t, text(first, "status.lastReconcileTime"), text(second, "status.lastReconcileTime"))
+	cp.await(t, refTo("ConfigMap %s/knowledgebase-rewritten", namespace), func(o *object) error {
+		return contains(fmt.Sprint(o.Object["data"]), "https://github.com/example/more", "next")
+	})
+}
+
+// The settings hold for all claims, so that this test has the platform for itself.
+func TestSettingsReachWhatExists(t *testing.T) {
+	namespace := cp.namespace(t, "e2e-settings")
+	org, bindings := cp.tenant(t, namespace, "settings", "settings-app")
+	quota := func(want string) func(*object) error {
+		return func(o *object) error { return same(want, text(o, "spec.hard.pods")) }
+	}
+	image := func(want string) func(*object) error {
+		return func(o *object) error {
+			containers := list(o, "spec.template.spec.containers")
+			if len(containers) != 1 {
+				return fmt.Errorf("%d containers", len(containers))
+			}
+			return same(want, containers[0]["image"])
+		}
+	}
+	const (
+		itsQuota     = ref("ResourceQuota settings-app/tenant-quota")
+		itsConnector = ref("Deployment org-settings/cloudflared")
+	)
+	cp.await(t, itsQuota, quota("20"))
+	usual := fmt.Sprint(list(cp.see(t, itsConnector), "spec.template.spec.containers")[0]["image"])
+
+	settings := cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": "aphex"},
+		"data": map[string]any{
+			"tenant":      map[string]any{"quota": map[string]any{"pods": "7"}},
+			"cloudflared": map[string]any{"image": "registry.example.com/cloudflared:2026.5.0"},
+		},
+	}})
+	cp.await(t, itsQuota, quota("7"))
+	cp.await(t, itsConnector, image("registry.example.com/cloudflared:2026.5.0"))
+
+	// A setting that nobody knows changes nothing, and is named.
+	cp.patch(t, settings, `data: {tenant: {quotas: {pods: "8"}}}`)
+	cp.await(t, cp.xr(t, org), func(o *object) error {
+		_, _, message := condition(o, "Synced")
+		return contains(message, "EnvironmentConfig aphex", "tenant.quotas")
+	})
+	cp.see(t, itsQuota)
+	cp.see(t, itsConnector)
+
+	cp.remove(t, settings)
+	cp.await(t, itsQuota, quota("20"))
+	cp.await(t, itsConnector, image(usual))
+	cp.awaitPhase(t, org, "Active")
+	cp.awaitPhase(t, bindings[0], "Ready")
+}
+
+// holds is a check that a Secret has a value.
+func holds(t *testing.T, key, want string) func(*object) error {
+	t.Helper()
+	return func(o *object) error {
+		if secretValue(t, o, key) != want {
+			return fmt.Errorf("key %s has another value", key)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// A setting changes a field of a claim's spec.
+type setting func(spec map[string]any)
+
+func with(field string, value any) setting {
+	return func(spec map[string]any) { spec[field] = value }
+}
+
+// withSecret asks for the connection secret.
+func withSecret(name string) setting {
+	return with("writeConnectionSecretToRef", map[string]any{"name": name})
+}
+
+// organization is a small claim.
+func organization(namespace, name string, settings ...setting) *object {
+	return claimOf("Organization", namespace, name, map[string]any{
+		"displayName": "End to end", "adminUsers": []any{"admin@" + name + ".example.com"},
+	}, settings)
+}
+
+// repoBinding is a small claim; it has the name of its pipeline.
+func repoBinding(namespace, organization, pipeline string, settings ...setting) *object {
+	return claimOf("RepoBinding", namespace, pipeline, map[string]any{
+		"aphexOrg":     organization,
+		"repoOrg":      "example",
+		"repoName":     pipeline,
+		"pipelineName": pipeline,
+		"templateRef":  "run-pipeline-v1",
+		"pipelineSpec": pipelineSpec("build"),
+	}, settings)
+}
+
+// pipelineSpec is a Tekton Pipeline of one task, which takes the revision of a push.
+func pipelineSpec(task string) string {
+	return fmt.Sprintf(`
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata:
+  name: any
+spec:
+  params:
+    - name: git-revision
+  tasks:
+    - name: %s
+      taskRef:
+        name: %s
+      params:
+        - name: revision
+          value: $(params.git-revision)
+`, task, task)
+}
+
+// knowledgeBase is a small claim.
+func knowledgeBase(namespace, name string, settings ...setting) *object {
+	return claimOf("KnowledgeBase", namespace, name, map[string]any{
+		"displayName":  "End to end",
+		"repositories": []any{map[string]any{"url": "https://github.com/example/docs"}},
+	}, settings)
+}
+
+func claimOf(kind, namespace, name string, spec map[string]any, settings []setting) *object {
+	for _, set := range settings {
+		set(spec)
+	}
+	return &object{Object: map[string]any{
+		"apiVersion": "aphex.io/v1alpha1",
+		"kind":       kind,
+		"metadata":   map[string]any{"namespace": namespace, "name": name},
+		"spec":       spec,
+	}}
+}
+
+// cloudflare starts what stands in for the Cloudflare provider, unless it runs.
+func (c *cluster) cloudflare(t *testing.T) {
+	t.Helper()
+	require.NoError(t, c.PlayCloudflare(t.Context()))
+}
+
+// tenant claims an Organization and RepoBindings of it, and returns when all work.
+func (c *cluster) tenant(t *testing.T, namespace, name string, pipelines ...string) (org ref, bindings []ref) {
+	t.Helper()
+	c.cloudflare(t)
+	org = c.create(t, organization(namespace, name))
+	for _, p := range pipelines {
+		bindings = append(bindings, c.create(t, repoBinding(namespace, name, p)))
+	}
+	c.awaitPhase(t, org, "Active")
+	for _, b := range bindings {
+		c.awaitPhase(t, b, "Ready")
+	}
+	return org, bindings
+}
+
+// awaitPhase returns a claim once it has a phase, and fragments of a message. A claim in the phase of success is ready.
+func (c *cluster) awaitPhase(t *testing.T, claim ref, phase string, message ...string) *object {
+	t.Helper()
+	return c.await(t, claim, func(o *object) error {
+		if err := same(phase, text(o, "status.phase")); err != nil {
+			return fmt.Errorf("its phase: %w", err)
+		}
+		ready := "False"
+		if phase == "Active" || phase == "Ready" {
+			ready = "True"
+		}
+		if status, _, _ := condition(o, "Ready"); status != ready {
+			return fmt.Errorf("its condition Ready is %q", status)
+		}
+		return contains(text(o, "status.message"), message...)
+	})
+}
+
+// xr is the composite resource of a claim.
+func (c *cluster) xr(t *testing.T, claim ref) ref {
+	t.Helper()
+	o := c.await(t, claim, func(o *object) error {
+		if text(o, "spec.resourceRef.name") == "" {
+			return fmt.Errorf("it has no composite resource yet")
+		}
+		return nil
+	})
+	return refTo("%s %s", text(o, "spec.resourceRef.kind"), text(o, "spec.resourceRef.name"))
+}
+
+// composed are the objects that an XR or the XR of a claim owns.
+func (c *cluster) composed(t *testing.T, owner ref) []ref {
+	t.Helper()
+	if !strings.HasPrefix(string(owner), "X") {
+		owner = c.xr(t, owner)
+	}
+	var out []ref
+	for _, r := range list(c.see(t, owner), "spec.resourceRefs") {
+		o := &object{Object: map[string]any{"kind": r["kind"]}}
+		name, _, _ := unstructured.NestedString(r, "name")
+		namespace, _, _ := unstructured.NestedString(r, "namespace")
+		o.SetName(name)
+		o.SetNamespace(namespace)
+		out = append(out, refOf(o))
+	}
+	return out
+}

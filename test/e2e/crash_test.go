@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Each process dies at a moment that nobody chose, in the middle of twenty claims. Nothing may be stuck or lost after.
+func TestClaimsSurviveCrashes(t *testing.T) {
+	cp.cloudflare(t)
+	namespace := cp.namespace(t, "e2e-crash")
+	var claims []ref
+	for i := range 5 {
+		org := fmt.Sprintf("crash-%d", i)
+		claims = append(claims,
+			cp.create(t, organization(namespace, org)),
+			cp.create(t, repoBinding(namespace, org, org+"-web")),
+			cp.create(t, repoBinding(namespace, org, org+"-api")),
+			cp.create(t, knowledgeBase(namespace, org)),
+		)
+	}
+	require.Len(t, claims, 20)
+
+	readyClaims := func(ctx context.Context) (n int, err error) {
+		for _, claim := range claims {
+			o, getErr := cp.get(ctx, claim)
+			if getErr == nil {
+				getErr = ready(o)
+			}
+			if getErr != nil {
+				err = errors.Join(err, getErr)
+				continue
+			}
+			n++
+		}
+		return n, err
+	}
+	for i, process := range []string{"function-organization", "crossplane", "function-repobinding", "function-knowledgebase", "crossplane-rbac"} {
+		// Spread over the time that all takes: wait for some claims more than the last time.
+		eventually(t, func(ctx context.Context) error {
+			n, err := readyClaims(ctx)
+			if n < i {
+				return err
+			}
+			return nil
+		})
+		require.NoError(t, cp.Kill(process))
+		require.Zero(t, cp.PID(process), process)
+		require.NoError(t, cp.Restart(t.Context(), process))
+	}
+	eventually(t, func(ctx context.Context) error {
+		_, err := readyClaims(ctx)
+		return err
+	})
+}

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// repairTime is how long a repair may take. It is a fraction of a second on an idle machine.
+const repairTime = 20 * time.Second
+
+// drifts are what somebody changes in an object of each kind, as a JSON merge patch. Every composed kind has to be here.
+var drifts = map[string]string{
+	"Namespace":           `{metadata: {labels: {aphex.dev/org: mallory}}}`,
+	"ServiceAccount":      `{metadata: {labels: {platform.aphex/organization: mallory}}}`,
+	"ConfigMap":           `{data: {config.yaml: mallory, repositories.json: mallory}}`,
+	"Secret":              `{data: {secret: bWFsbG9yeS1tYWxsb3J5LW1hbGxvcnk=, backend.tf: bWFsbG9yeQ==}}`,
+	"ResourceQuota":       `{spec: {hard: {pods: "1000"}}}`,
+	"LimitRange":          `{spec: {limits: []}}`,
+	"NetworkPolicy":       `{spec: {ingress: [{}], egress: [{}]}}`,
+	"Role":                `{rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]}`,
+	"RoleBinding":         `{subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: mallory}]}`,
+	"ClusterRole":         `{rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]}`,
+	"ClusterRoleBinding":  `{subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: mallory}]}`,
+	"Deployment":          `{spec: {replicas: 1, template: {spec: {securityContext: {runAsNonRoot: false}}}}}`,
+	"PodDisruptionBudget": `{spec: {maxUnavailable: 100%}}`,
+	"EventListener":       `{spec: {serviceAccountName: mallory, triggerGroups: []}}`,
+	"TriggerBinding":      `{spec: {params: []}}`,
+	"TriggerTemplate":     `{spec: {params: [], resourcetemplates: []}}`,
+	"Trigger":             `{spec: {interceptors: []}}`,
+	"Pipeline":            `{spec: {tasks: []}}`,
+	"AppProject":          `{spec: {sourceRepos: ["*"], destinations: [{server: "*", namespace: "*"}]}}`,
+	"ClusterSecretStore":  `{spec: {conditions: [{namespaceRegexes: [".*"]}]}}`,
+	"Tunnel":              `{spec: {writeConnectionSecretToRef: {name: mallory}}}`,
+	"DNSRecord":           `{spec: {forProvider: {proxied: false}}}`,
+}
+
+// Whatever somebody changes or deletes comes back as it was, at once and one by one: no repair waits for another.
+func TestDriftIsRepaired(t *testing.T) {
+	namespace := cp.namespace(t, "e2e-drift")
+	cp.cloudflare(t)
+	claims := []ref{
+		// Its secret is given: a generated one is read back from the cluster, so that nobody could tell a drift.
+		cp.create(t, organization(namespace, "drift", with("webhookSecret", "drift-drift-drift-drift"))),
+		cp.create(t, repoBinding(namespace, "drift", "drift-app")),
+		cp.create(t, knowledgeBase(namespace, "drift")),
+	}
+	var composed []ref
+	for _, claim := range claims {
+		cp.awaitReady(t, claim)
+	}
+	cp.settled(t, claims)
+	for _, claim := range claims {
+		composed = append(composed, cp.composed(t, claim)...)
+	}
+	// Namespaces come last, since everything in them goes with them.
+	slices.SortStableFunc(composed, func(a, b ref) int { return order(a) - order(b) })
+
+	t.Run("every kind that is composed drifts", func(t *testing.T) {
+		found := map[string]bool{}
+		for _, r := range composed {
+			found[r.kind()] = true
+			require.Contains(t, drifts, r.kind())
+		}
+		for kind := range drifts {
+			require.True(t, found[kind], "no %s is composed", kind)
+		}
+	})
+	for what, drift := range map[string]func(*testing.T, ref){
+		"changed": func(t *testing.T, r ref) {
+			t.Helper()
+			cp.patch(t, r, drifts[r.kind()])
+		},
+		"deleted": func(t *testing.T, r ref) {
+			t.Helper()
+			require.NoError(t, cp.client(r).Delete(t.Context(), r.name(), metav1.DeleteOptions{}))
+		},
+	} {
+		// A fresh start, since Crossplane tells a fight from an accident by how often an XR's objects change in a minute.
+		require.NoError(t, cp.Restart(t.Context(), "crossplane"))
+		for _, claim := range claims {
+			cp.reconcile(t, cp.xr(t, claim), what)
+		}
+		for _, r := range composed {
+			t.Run(what+" "+string(r), func(t *testing.T) {
+				before := cp.see(t, r)
+				drift(t, r)
+				after := cp.see(t, r)
+				if what == "changed" && after.GetResourceVersion() == before.GetResourceVersion() {
+					require.Fail(t, "the patch changed nothing")
+				}
+				limit := repairTime
+				if r.kind() == "Namespace" {
+					limit = patience // Kubernetes takes its time to empty one.
+				}
+				within(t, limit, func(ctx context.Context) error {
+					now, err := cp.get(ctx, r)
+					if err != nil {
+						return err
+					}
+					if what == "deleted" && now.GetUID() == before.GetUID() {
+						return fmt.Errorf("it is the old one, deleted at %v", now.GetDeletionTimestamp())
+					}
+					return same(content(before), content(now))
+				})
+			})
+		}
+	}
+	for _, claim := range claims {
+		cp.awaitReady(t, claim)
+	}
+}
+
+func order(r ref) int {
+	switch {
+	case r.kind() != "Namespace":
+		return 0
+	case r.name() == "drift-app":
+		return 1
+	default:
+		return 2
+	}
+}
+
+// content is what an object says, without what differs from one to its successor.
+func content(o *object) map[string]any {
+	o = o.DeepCopy()
+	for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"} {
+		delete(o.Object["metadata"].(map[string]any), field)
+	}
+	// Kubernetes, Tekton and the provider each note things of their own there.
+	annotations := o.GetAnnotations()
+	for _, key := range []string{"deployment.kubernetes.io/revision", "crossplane.io/external-name"} {
+		delete(annotations, key)
+	}
+	o.SetAnnotations(annotations)
+	delete(o.Object, "status")
+	return o.Object
+}

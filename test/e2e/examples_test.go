@@ -1,0 +1,232 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+)
+
+// The examples are claimed together, as a newcomer would, on a platform that has no Cloudflare yet.
+func TestExamples(t *testing.T) {
+	cp.StopCloudflare()
+	files, err := filepath.Glob(filepath.Join(cp.Root(), "examples", "*", "claim.yaml"))
+	require.NoError(t, err)
+	require.Len(t, files, 3)
+	for _, file := range files {
+		cp.create(t, readObject(t, file))
+	}
+	const (
+		organization  = ref("Organization platform-system/acme-corp")
+		repoBinding   = ref("RepoBinding platform-system/my-application")
+		knowledgeBase = ref("KnowledgeBase platform-system/platform-docs")
+	)
+
+	t.Run("the knowledge base is tracked", func(t *testing.T) {
+		o := cp.awaitPhase(t, knowledgeBase, "Ready", "Tracking 3 repositories")
+		require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`, text(o, "status.lastReconcileTime"))
+		cp.see(t, "ConfigMap platform-system/knowledgebase-platform-docs")
+	})
+	t.Run("the organization waits for its tunnel, and says so", func(t *testing.T) {
+		o := cp.await(t, organization, func(o *object) error {
+			for _, done := range []string{"NamespaceReady", "RBACReady", "SecretStoreReady", "ListenerReady"} {
+				if status, _, message := condition(o, done); status != "True" {
+					return fmt.Errorf("%s is %q: %s", done, status, message)
+				}
+			}
+			return contains(text(o, "status.message"), "waiting for Tunnel org-acme-corp/acme-corp")
+		})
+		require.Equal(t, "Pending", text(o, "status.phase"))
+		require.Equal(t, "org-acme-corp", text(o, "status.namespace"))
+		require.Equal(t, "https://acme-corp.arbiter-dev.com", text(o, "status.webhookURL"))
+		require.Equal(t, "org-acme-corp-store", text(o, "status.clusterSecretStore"))
+		for _, awaited := range []string{"TunnelReady", "ConnectorReady", "DNSReady", "WebhookReady", "Ready"} {
+			status, _, message := condition(o, awaited)
+			require.Equal(t, "False", status, "%s: %s", awaited, message)
+		}
+		cp.missing(t, "Deployment org-acme-corp/cloudflared")
+	})
+	t.Run("the binding waits for the organization, and says what that waits for", func(t *testing.T) {
+		cp.awaitPhase(t, repoBinding, "Pending", "Organization platform-system/acme-corp", "waiting for Tunnel org-acme-corp/acme-corp")
+		cp.missing(t, "Namespace cdktf-deploy-pipeline")
+	})
+
+	cp.cloudflare(t)
+	t.Run("with Cloudflare, everything works", func(t *testing.T) {
+		cp.awaitPhase(t, organization, "Active")
+		o := cp.awaitPhase(t, repoBinding, "Ready")
+		provisioned, ok := o.Object["status"].(map[string]any)["provisionedResources"].(map[string]any)
+		require.True(t, ok, "%v", o.Object["status"])
+		require.Equal(t, map[string]any{
+			"namespace": true, "pipeline": true, "serviceAccount": true, "rbac": true, "appProject": true, "resourceQuota": true,
+			"networkPolicy": true, "terraformSecret": true, "triggerBinding": true, "triggerTemplate": true, "trigger": true,
+			"allowlistUpdated": true,
+		}, provisioned)
+		require.Equal(t, map[string]any{
+			"url": "https://acme-corp.arbiter-dev.com", "secret": "org-acme-corp/github-webhook-secret#secret", "events": []any{"push"},
+		}, o.Object["status"].(map[string]any)["webhookConfiguration"])
+	})
+	t.Run("no condition is left open", func(t *testing.T) {
+		for _, claim := range []ref{organization, repoBinding, knowledgeBase} {
+			for _, c := range list(cp.see(t, claim), "status.conditions") {
+				require.Equal(t, "True", c["status"], "%s: %v", claim, c)
+			}
+		}
+	})
+	t.Run("making all this does not trip Crossplane's circuit breaker", func(t *testing.T) {
+		for _, claim := range []ref{organization, repoBinding, knowledgeBase} {
+			status, _, message := condition(cp.see(t, cp.xr(t, claim)), "Responsive")
+			require.NotEqual(t, "False", status, "%s: %s", claim, message)
+		}
+	})
+	t.Run("the claimant gets what GitHub asks for", func(t *testing.T) {
+		secret := cp.see(t, "Secret platform-system/acme-corp-webhook")
+		require.Equal(t, "https://acme-corp.arbiter-dev.com", secretValue(t, secret, "webhookURL"))
+		value := secretValue(t, secret, "webhookSecret")
+		require.Regexp(t, `^[0-9a-f]{64}$`, value)
+		require.Equal(t, value, secretValue(t, cp.see(t, "Secret org-acme-corp/github-webhook-secret"), "secret"))
+	})
+	t.Run("the secret is in no status and in no event", func(t *testing.T) {
+		value := secretValue(t, cp.see(t, "Secret org-acme-corp/github-webhook-secret"), "secret")
+		for _, claim := range []ref{organization, repoBinding} {
+			require.NotContains(t, fmt.Sprint(cp.see(t, claim).Object), value)
+			require.NotContains(t, fmt.Sprint(cp.see(t, cp.xr(t, claim)).Object), value)
+		}
+		events, err := cp.kube.CoreV1().Events("").List(t.Context(), everything)
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprint(events.Items), value)
+		for _, process := range []string{"function-organization", "function-repobinding", "crossplane"} {
+			log, err := os.ReadFile(cp.Logs(process))
+			require.NoError(t, err)
+			require.NotContains(t, string(log), value, process)
+		}
+	})
+	for _, claim := range []ref{organization, repoBinding, knowledgeBase} {
+		t.Run(claim.kind()+" is what its golden file says", func(t *testing.T) { cp.requireGolden(t, claim) })
+	}
+	t.Run("kubectl shows it", func(t *testing.T) {
+		table := kubectl(t, "get", "aphex", "--namespace", "platform-system")
+		require.Regexp(t, `(?m)^NAME +PHASE +WEBHOOK URL +SYNCED +READY +CONNECTION-SECRET +AGE$`, table)
+		require.Regexp(t, `(?m)^organization\.aphex\.io/acme-corp +Active +https://acme-corp\.arbiter-dev\.com +True +True +acme-corp-webhook +\d+`, table)
+		require.Regexp(t, `(?m)^NAME +PHASE +NAMESPACE +SYNCED +READY +CONNECTION-SECRET +AGE$`, table)
+		require.Regexp(t, `(?m)^repobinding\.aphex\.io/my-application +Ready +cdktf-deploy-pipeline +True +True +\d+`, table)
+		require.Regexp(t, `(?m)^NAME +PHASE +REPOSITORIES +SYNCED +READY +CONNECTION-SECRET +AGE$`, table)
+		require.Regexp(t, `(?m)^knowledgebase\.aphex\.io/platform-docs +Ready +3 +True +True +\d+`, table)
+		require.Contains(t, kubectl(t, "get", "kb", "--namespace", "platform-system", "--output", "wide"), "Tracking 3 repositories")
+		require.Contains(t, kubectl(t, "explain", "organization.spec.adminUsers"), "e-mail addresses of the organization's administrators")
+	})
+}
+
+// A render without a cluster takes every neighbour for present. On a cluster that would be a lie; it cannot happen there,
+// since the CRD of the XR itself can always be seen.
+func TestALiveClusterIsNeverTakenForNone(t *testing.T) {
+	namespace := cp.namespace(t, "e2e-live")
+	claim := cp.create(t, knowledgeBase(namespace, "live"))
+	cp.awaitPhase(t, claim, "Ready")
+	// By then every claim of the tests before this one has its events too.
+	eventually(t, func(ctx context.Context) error {
+		events, err := cp.kube.CoreV1().Events("").List(ctx, everything)
+		if err != nil {
+			return err
+		}
+		told := false
+		for _, e := range events.Items {
+			if strings.Contains(e.Message, "No cluster can be seen") {
+				require.Fail(t, "a live cluster was not seen", "%v", e)
+			}
+			told = told || e.InvolvedObject.Namespace == namespace && e.Reason == "PhaseChanged"
+		}
+		if !told {
+			return fmt.Errorf("no event tells of the phase of %s", claim)
+		}
+		return nil
+	})
+}
+
+// requireGolden requires that a claim became the objects of a golden file, and that each has all the fields written there.
+func (c *cluster) requireGolden(t *testing.T, claim ref) {
+	t.Helper()
+	function := strings.ToLower(claim.kind())
+	raw, err := os.ReadFile(filepath.Join(c.Root(), "functions", function, "testdata", goldenOfExample, "want.yaml"))
+	require.NoError(t, err)
+	var want []ref
+	for _, document := range bytes.Split(raw, []byte("\n---\n"))[1:] {
+		golden := &object{}
+		require.NoError(t, yaml.Unmarshal(document, &golden.Object))
+		if golden.GetKind() == "Result" {
+			continue
+		}
+		r := refOf(golden)
+		want = append(want, r)
+		live := c.see(t, r)
+		if r.kind() == "Secret" {
+			// Its value is random.
+			require.Equal(t, len(fmt.Sprint(golden.Object["data"])), len(fmt.Sprint(live.Object["data"])), r)
+			delete(golden.Object, "data")
+		}
+		annotations := golden.GetAnnotations()
+		delete(annotations, "render/ready")
+		golden.SetAnnotations(annotations)
+		require.NoError(t, covers(golden.Object, live.Object), r)
+	}
+	require.ElementsMatch(t, want, c.composed(t, claim))
+}
+
+// goldenOfExample is the golden case of each function that is the example on a platform where everything works.
+const goldenOfExample = "the-example-ready"
+
+// covers is a check that a value has all that another has.
+func covers(want, have any) error {
+	switch want := want.(type) {
+	case map[string]any:
+		m, _ := have.(map[string]any)
+		for k, v := range want {
+			if err := covers(v, m[k]); err != nil {
+				return fmt.Errorf("%s.%w", k, err)
+			}
+		}
+		return nil
+	case []any:
+		l, _ := have.([]any)
+		if len(l) != len(want) {
+			return fmt.Errorf(" want %v, have %v", want, have)
+		}
+		for i := range want {
+			if err := covers(want[i], l[i]); err != nil {
+				return fmt.Errorf("[%d].%w", i, err)
+			}
+		}
+		return nil
+	default:
+		if w, h := fmt.Sprint(want), fmt.Sprint(have); w != h {
+			return fmt.Errorf(" want %s, have %s", w, h)
+		}
+		return nil
+	}
+}
+
+// kubectl runs the real one as an administrator.
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), cp.Binary("kubectl"), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+cp.Kubeconfig())
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "kubectl %s: %s", strings.Join(args, " "), out)
+	return string(out)
+}
+
+func readObject(t *testing.T, file string) *object {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	o := &object{}
+	require.NoError(t, yaml.UnmarshalStrict(raw, &o.Object), file)
+	return o
+}
