@@ -208,6 +208,7 @@ func (k *Kind) validateRules(ctx context.Context, errs field.ErrorList, obj, old
 		switch err.Type {
 		case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
 			return errors.Join(errs.ToAggregate(), errors.New("some rules were not checked because of these errors"))
+		default:
 		}
 	}
 	if k.rules != nil {

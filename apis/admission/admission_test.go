@@ -62,6 +62,7 @@ func TestDefaultAndValidate(t *testing.T) {
 	api, err := admission.Load(t.Context(), "../knowledgebase/definition.yaml")
 	require.NoError(t, err)
 	object := func(t *testing.T, source string) *unstructured.Unstructured {
+		t.Helper()
 		u := &unstructured.Unstructured{}
 		require.NoError(t, yaml.Unmarshal([]byte(source), &u.Object))
 		return u

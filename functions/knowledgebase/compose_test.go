@@ -135,7 +135,7 @@ func TestAMissingDescriptionHasNoKey(t *testing.T) {
 }
 
 func TestAListThatNoConfigMapHoldsIsRefused(t *testing.T) {
-	var repositories []v1alpha1.Repository
+	repositories := make([]v1alpha1.Repository, 0, 100)
 	for i := range 100 {
 		r := repo(fmt.Sprintf("https://github.com/acme-corp/docs-%02d", i))
 		for j := range 50 {

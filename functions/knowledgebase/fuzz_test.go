@@ -20,7 +20,7 @@ func FuzzCompose(f *testing.F) {
 	f.Add("Docs", "", "https://github.com/acme-corp/docs", "", ".kiro/docs/ü \t", uint8(3), true)
 	f.Fuzz(func(t *testing.T, displayName, description, url, branch, path string, repositories uint8, exists bool) {
 		text := func(s string) string { return strings.ToValidUTF8(s, "?") } // JSON and protobuf carry nothing else
-		var list []v1alpha1.Repository
+		list := make([]v1alpha1.Repository, 0, repositories)
 		for i := range repositories {
 			r := v1alpha1.Repository{URL: text(url) + strings.Repeat("x", int(i)), Branch: text(branch)}
 			if path != "" {

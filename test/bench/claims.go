@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 )
 
 // outcome is when claims got where they should, since the first of them was sent.
@@ -87,7 +89,10 @@ func (l *live) follow(ctx context.Context, a api, names []string,
 	if err != nil {
 		return err
 	}
-	events, err := claims.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+	// The API server ends a watch whenever it likes; this one goes on where it was.
+	events, err := watchtools.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), &cache.ListWatch{
+		WatchFuncWithContext: claims.Watch,
+	})
 	if err != nil {
 		return err
 	}
@@ -175,8 +180,16 @@ func message(o *unstructured.Unstructured, conditionType string) string {
 // activity is what was done for the claims of one kind so far.
 type activity struct {
 	at time.Time
-	// runs are those of the function, writes are requests of Crossplane that change something.
-	runs, writes float64
+	// runs are those of the function, writes are requests of Crossplane that change something, and processor is the time
+	// that all processes used, in seconds: it is the same on a busy machine.
+	runs, writes, processor float64
+}
+
+func (a activity) since(before activity, claims int) activity {
+	n := float64(claims)
+	return activity{
+		runs: (a.runs - before.runs) / n, writes: (a.writes - before.writes) / n, processor: (a.processor - before.processor) / n,
+	}
 }
 
 func (l *live) activity(ctx context.Context, a api) (activity, error) {
@@ -192,30 +205,38 @@ func (l *live) activity(ctx context.Context, a api) (activity, error) {
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 		out.writes += crossplane.sum("rest_client_requests_total", `method="`+method+`"`)
 	}
+	for _, name := range l.Processes() {
+		used, err := processorTime(ctx, l.PID(name))
+		if err != nil {
+			return activity{}, fmt.Errorf("%s: %w", name, err)
+		}
+		out.processor += used.Seconds()
+	}
 	return out, nil
 }
 
 // watchIdle counts what is done while nobody wants anything. Crossplane is first given time to come to rest.
-func (l *live) watchIdle(ctx context.Context, a api, claims int) ([]row, error) {
+func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error {
 	before, err := l.rest(ctx, a)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.o.log("watching %d idle claims for %s", claims, l.o.idle)
 	if err := sleep(ctx, l.o.idle); err != nil {
-		return nil, err
+		return err
 	}
 	after, err := l.activity(ctx, a)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	window := after.at.Sub(before.at)
-	group := fmt.Sprintf("%d idle claims, from %s", claims, l.o.idle)
-	rowOf := func(measure string, count float64) row {
-		v := perHour(count, window, claims)
-		return row{group: group, measure: measure + " per hour and claim", ours: number(v), target: "none", met: met(count == 0)}
+	t.group(fmt.Sprintf("%d idle claims, per hour and claim, extrapolated from %s", claims, l.o.idle))
+	for _, m := range []struct {
+		what  string
+		count float64
+	}{{"function runs", after.runs - before.runs}, {"Crossplane's API writes", after.writes - before.writes}} {
+		t.add(m.what, number(perHour(m.count, after.at.Sub(before.at), claims)), "", "", "none", met(m.count == 0))
 	}
-	return []row{rowOf("function runs", after.runs-before.runs), rowOf("API writes", after.writes-before.writes)}, nil
+	return nil
 }
 
 // rest waits until nothing was done for a while, or gives up waiting: then the window shows what goes on.

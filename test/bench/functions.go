@@ -49,7 +49,7 @@ type measured struct {
 }
 
 func benchFunctions(ctx context.Context, o options) (*table, error) {
-	t := &table{ours: "function", floor: "floor"}
+	t := &table{header: line{"", "function", "floor", "ratio", "target", ""}}
 	for _, s := range subjects {
 		if err := benchFunction(ctx, o, s, t); err != nil {
 			return nil, fmt.Errorf("function-%s: %w", s.function, err)
@@ -91,10 +91,23 @@ func benchFunction(ctx context.Context, o options, s subject, t *table) error {
 	if err := measure(ctx, o, s.function, req, ours, floor); err != nil {
 		return err
 	}
-	group := fmt.Sprintf("%s: %d objects, request %s, answer %s", s.function, len(rsp.GetDesired().GetResources()),
-		kibibytes(float64(proto.Size(req))), kibibytes(float64(len(answer))))
-	report(t, group, o.requests, ours, floor)
+	t.group(fmt.Sprintf("%s: %d objects, request %s of which CRDs %s, answer %s", s.function, len(rsp.GetDesired().GetResources()),
+		kibibytes(float64(proto.Size(req))), kibibytes(sizeOfCRDs(req)), kibibytes(float64(len(answer)))))
+	report(t, o.requests, ours, floor)
 	return nil
+}
+
+// sizeOfCRDs is how much of a request tells only which kinds are served.
+func sizeOfCRDs(req *fnv1.RunFunctionRequest) float64 {
+	total := 0
+	for _, rs := range req.GetRequiredResources() {
+		for _, r := range rs.GetItems() {
+			if r.GetResource().GetFields()["kind"].GetStringValue() == "CustomResourceDefinition" {
+				total += proto.Size(r)
+			}
+		}
+	}
+	return float64(total)
 }
 
 // measure sends the request again and again, to both servers in turns. The first round warms up: only its memory
@@ -193,18 +206,14 @@ func (m *measured) sample(ctx context.Context, stage int) (err error) {
 	return err
 }
 
-func report(t *table, group string, requests int, ours, floor *measured) {
-	measure := func(name string) row { return row{group: group, measure: name} }
+func report(t *table, requests int, ours, floor *measured) {
 	latency := func(name string, q, most float64) {
 		a, b := ours.serial.quantile(q), floor.serial.quantile(q)
-		r := measure(name)
-		r.ours, r.floor = duration(a), duration(b)
-		t.compared(r, float64(a), float64(b), most)
+		what, reached := target(float64(a), float64(b), most)
+		t.add(name, duration(a), duration(b), ratio(float64(a), float64(b)), what, reached)
 	}
 	plain := func(name string, format func(float64) string, a, b float64) {
-		r := measure(name)
-		r.ours, r.floor = format(a), format(b)
-		t.compared(r, a, b, 0)
+		t.add(name, format(a), format(b), ratio(a, b))
 	}
 	latency("latency p50", 0.50, mostLatency)
 	latency("latency p99", 0.99, 0)
@@ -213,20 +222,19 @@ func report(t *table, group string, requests int, ours, floor *measured) {
 	plain(fmt.Sprintf("requests per second, %d connections", streams), number,
 		perSecond(ours.parallel, ours.parallelElapsed), perSecond(floor.parallel, floor.parallelElapsed))
 
-	n := float64(requests) * (rounds - 1) / rounds
+	first := requests / rounds
+	n := float64(requests - first)
 	plain("allocations per run", number, (ours.objects[1]-ours.objects[0])/n, (floor.objects[1]-floor.objects[0])/n)
 	plain("allocated per run", kibibytes, (ours.allocs[1]-ours.allocs[0])/n, (floor.allocs[1]-floor.allocs[0])/n)
 
 	a, b := ours.residentAt, floor.residentAt
 	plain("resident at start", mebibytes, a[0], b[0])
-	plain("resident after "+number(float64(requests)/rounds)+" requests", mebibytes, a[1], b[1])
-	last := measure("resident after " + number(float64(requests)) + " requests")
-	last.ours, last.floor = mebibytes(a[2]), mebibytes(b[2])
-	last.ratio = fmt.Sprintf("%.2f", a[2]/b[2])
-	last.target, last.met = "< "+mebibytes(mostResident), met(a[2] < mostResident)
-	t.add(last)
-	growth := measure("growth since " + number(float64(requests)/rounds))
-	growth.ours, growth.floor = fmt.Sprintf("%+.0f %%", (a[2]/a[1]-1)*100), fmt.Sprintf("%+.0f %%", (b[2]/b[1]-1)*100)
-	growth.target, growth.met = "none (≤ 10 %)", met(a[2] <= mostGrowth*a[1])
-	t.add(growth)
+	plain("resident after "+number(float64(first))+" requests", mebibytes, a[1], b[1])
+	t.add("resident after "+number(float64(requests))+" requests", mebibytes(a[2]), mebibytes(b[2]), ratio(a[2], b[2]),
+		"< "+mebibytes(mostResident), met(a[2] < mostResident))
+	t.add("growth since "+number(float64(first)), growth(a), growth(b), "", "none (≤ 10 %)", met(a[2] <= mostGrowth*a[1]))
+}
+
+func growth(residentAt [3]float64) string {
+	return fmt.Sprintf("%+.0f %%", (residentAt[2]/residentAt[1]-1)*100)
 }

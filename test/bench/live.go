@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"aphex.io/platform/test/controlplane"
 )
@@ -54,14 +55,14 @@ var organizations = api{
 	conditions: []string{"NamespaceReady", "RBACReady", "SecretStoreReady", "ListenerReady"},
 }
 
-// trivials compose as many ConfigMaps as the other API composes objects.
-func trivials(count int) api {
+// trivials compose as many ConfigMaps as another API composes objects.
+func trivials(count int, namespaced bool) api {
 	return api{
 		function:   trivialName,
 		claims:     schema.GroupVersionResource{Group: "bench.aphex.io", Version: "v1alpha1", Resource: "trivials"},
 		composites: schema.GroupVersionResource{Group: "bench.aphex.io", Version: "v1alpha1", Resource: "xtrivials"},
 		kind:       "Trivial",
-		spec:       map[string]any{"count": int64(count)},
+		spec:       map[string]any{"count": int64(count), "namespaced": namespaced},
 		conditions: []string{"Ready"},
 	}
 }
@@ -82,7 +83,9 @@ func benchLive(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, plane.Stop()) }()
-	client, err := dynamic.NewForConfig(plane.RESTConfig())
+	access := plane.RESTConfig()
+	access.WarningHandler = rest.NoWarnings{}
+	client, err := dynamic.NewForConfig(access)
 	if err != nil {
 		return err
 	}
@@ -96,21 +99,24 @@ func benchLive(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	floor := trivials(objects)
-	if _, err := l.warmUp(ctx, floor); err != nil {
-		return err
+	// The order of the columns: ours, the floor, and a floor that says what a Namespace costs.
+	apis := []api{organizations, trivials(objects, false), trivials(objects, true)}
+	for _, a := range apis[1:] {
+		if _, err := l.warmUp(ctx, a); err != nil {
+			return err
+		}
 	}
 
-	t := &table{ours: organizations.kind, floor: "ConfigMaps"}
-	parts, err := l.one(ctx, t, organizations, floor)
+	t := &table{header: line{"", organizations.kind, "ConfigMaps", "ratio", "target", "", "in a Namespace", "ratio"}}
+	parts, err := l.one(ctx, t, apis)
 	if err != nil {
 		return err
 	}
-	if err := l.many(ctx, t, organizations, floor); err != nil {
+	if err := l.many(ctx, t, apis); err != nil {
 		return err
 	}
-	fmt.Printf("\nLive: a claim of %d objects, beside a trivial one that composes as many ConfigMaps.\n", objects)
-	fmt.Printf("Each condition of one claim, median: %s.\n\n", parts)
+	fmt.Printf("\nLive: an Organization of %d objects, beside a trivial function that composes as many ConfigMaps (the floor),\n", objects)
+	fmt.Printf("or a Namespace with ConfigMaps in it. One Organization, median: %s.\n\n", parts)
 	return t.print(os.Stdout)
 }
 
@@ -154,12 +160,12 @@ func (l *live) warmUp(ctx context.Context, a api) (objects int, err error) {
 	return len(refs), err
 }
 
-// one measures single claims of both kinds in turns, and tells when each condition came.
-func (l *live) one(ctx context.Context, t *table, ours, floor api) (parts string, err error) {
-	created, removed := map[string]samples{}, map[string]samples{}
+// one measures single claims of all kinds in turns, and tells when each condition of ours came.
+func (l *live) one(ctx context.Context, t *table, apis []api) (parts string, err error) {
+	created, removed := make([]samples, len(apis)), make([]samples, len(apis))
 	conditions := map[string]samples{}
 	for i := range repeats {
-		for _, a := range []api{floor, ours} {
+		for j, a := range apis {
 			names := []string{fmt.Sprintf("single-%d", i)}
 			up, err := l.create(ctx, a, names)
 			if err != nil {
@@ -169,33 +175,32 @@ func (l *live) one(ctx context.Context, t *table, ours, floor api) (parts string
 			if err != nil {
 				return "", err
 			}
-			created[a.kind], removed[a.kind] = append(created[a.kind], up.done...), append(removed[a.kind], down.done...)
-			if a.kind == ours.kind {
-				for c, s := range up.conditions {
-					conditions[c] = append(conditions[c], s...)
-				}
+			created[j], removed[j] = append(created[j], up.done...), append(removed[j], down.done...)
+			for c, s := range up.conditions {
+				conditions[c] = append(conditions[c], s...)
 			}
 		}
 	}
-	group := fmt.Sprintf("1 claim, %d times", repeats)
-	l.compare(t, row{group: group, measure: "applied to ready, median"}, created[ours.kind], created[floor.kind], 0.5, mostForOne)
-	l.compare(t, row{group: group, measure: "deleted to gone, median"}, removed[ours.kind], removed[floor.kind], 0.5, mostForOne)
+	t.group(fmt.Sprintf("1 claim, %d times", repeats))
+	compare(t, "applied to ready, median", created, 0.5, mostForOne)
+	compare(t, "deleted to gone, median", removed, 0.5, mostForOne)
 	var out []string
-	for _, c := range ours.conditions {
+	for _, c := range apis[0].conditions {
 		out = append(out, c+" "+duration(conditions[c].quantile(0.5)))
 	}
 	return strings.Join(out, ", "), nil
 }
 
 // many measures all claims at once, one kind after the other, and what Crossplane does while nothing happens.
-func (l *live) many(ctx context.Context, t *table, ours, floor api) error {
+func (l *live) many(ctx context.Context, t *table, apis []api) error {
 	names := make([]string, l.o.claims)
 	for i := range names {
 		names[i] = fmt.Sprintf("many-%03d", i)
 	}
-	created, removed, runs := map[string]samples{}, map[string]samples{}, map[string]float64{}
-	var idle []row
-	for _, a := range []api{floor, ours} {
+	created, removed := make([]samples, len(apis)), make([]samples, len(apis))
+	work := make([]activity, len(apis))
+	rest := &table{}
+	for i, a := range apis {
 		before, err := l.activity(ctx, a)
 		if err != nil {
 			return err
@@ -208,9 +213,9 @@ func (l *live) many(ctx context.Context, t *table, ours, floor api) error {
 		if err != nil {
 			return err
 		}
-		created[a.kind], runs[a.kind] = up.done, (after.runs-before.runs)/float64(len(names))
-		if a.kind == ours.kind && l.o.idle > 0 {
-			if idle, err = l.watchIdle(ctx, a, len(names)); err != nil {
+		created[i], work[i] = up.done, after.since(before, len(names))
+		if i == 0 && l.o.idle > 0 {
+			if err := l.watchIdle(ctx, rest, a, len(names)); err != nil {
 				return err
 			}
 		}
@@ -218,30 +223,40 @@ func (l *live) many(ctx context.Context, t *table, ours, floor api) error {
 		if err != nil {
 			return err
 		}
-		removed[a.kind] = down.done
+		removed[i] = down.done
+		l.o.log("%d %s: the last ready after %s, gone after %s", len(names), a.claims.Resource,
+			duration(up.done.quantile(1)), duration(down.done.quantile(1)))
 	}
-	group := fmt.Sprintf("%d claims at once", len(names))
+	t.group(fmt.Sprintf("%d claims at once", len(names)))
 	for _, m := range []struct {
 		what  string
-		times map[string]samples
+		times []samples
 	}{{"applied to ready", created}, {"deleted to gone", removed}} {
-		a, b := m.times[ours.kind], m.times[floor.kind]
-		l.compare(t, row{group: group, measure: m.what + ", median"}, a, b, 0.5, 0)
-		l.compare(t, row{group: group, measure: m.what + ", p99"}, a, b, 0.99, 0)
-		l.compare(t, row{group: group, measure: m.what + ", the last"}, a, b, 1, mostForAll)
+		compare(t, m.what+", median", m.times, 0.5, 0)
+		compare(t, m.what+", p99", m.times, 0.99, 0)
+		compare(t, m.what+", the last", m.times, 1, mostForAll)
 	}
-	t.compared(row{
-		group: group, measure: "function runs per claim until ready",
-		ours: number(runs[ours.kind]), floor: number(runs[floor.kind]),
-	}, runs[ours.kind], runs[floor.kind], 0)
-	for _, r := range idle {
-		t.add(r)
+	for _, m := range []struct {
+		what string
+		of   func(activity) float64
+	}{
+		{"function runs until ready, per claim", func(a activity) float64 { return a.runs }},
+		{"Crossplane's API writes until ready, per claim", func(a activity) float64 { return a.writes }},
+		{"processor seconds until ready, per claim", func(a activity) float64 { return a.processor }},
+	} {
+		v := []float64{m.of(work[0]), m.of(work[1]), m.of(work[2])}
+		t.add(m.what, number(v[0]), number(v[1]), ratio(v[0], v[1]), "", "", number(v[2]), ratio(v[0], v[2]))
 	}
+	t.lines = append(t.lines, rest.lines...)
 	return nil
 }
 
-func (l *live) compare(t *table, r row, ours, floor samples, q, most float64) {
-	a, b := ours.quantile(q), floor.quantile(q)
-	r.ours, r.floor = duration(a), duration(b)
-	t.compared(r, float64(a), float64(b), most)
+func compare(t *table, what string, times []samples, q, most float64) {
+	v := make([]float64, len(times))
+	words := make([]string, len(times))
+	for i, s := range times {
+		v[i], words[i] = float64(s.quantile(q)), duration(s.quantile(q))
+	}
+	wanted, reached := target(v[0], v[1], most)
+	t.add(what, words[0], words[1], ratio(v[0], v[1]), wanted, reached, words[2], ratio(v[0], v[2]))
 }

@@ -78,7 +78,7 @@ func run(ctx context.Context) (err error) {
 	if o.dir, err = os.MkdirTemp("", "aphex-bench-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(o.dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
 	for _, name := range []string{floorName, trivialName} {
 		if err := linkTo(o.dir, name); err != nil {
 			return err

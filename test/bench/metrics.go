@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,8 +25,8 @@ func counters(ctx context.Context, address string) (metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rsp.Body.Close()
-	return parseMetrics(rsp.Body)
+	seen, err := parseMetrics(rsp.Body)
+	return seen, errors.Join(err, rsp.Body.Close())
 }
 
 func parseMetrics(r io.Reader) (metrics, error) {

@@ -33,7 +33,7 @@ type server struct {
 
 // start runs a function on loopback without TLS, as every one is measured, and waits until it answers.
 func start(ctx context.Context, binary string, connections int, args ...string) (*server, error) {
-	addresses, err := freeAddresses(2)
+	addresses, err := freeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
@@ -109,16 +109,44 @@ func resident(ctx context.Context, pid int) (float64, error) {
 	return kib * 1024, err
 }
 
-// freeAddresses are loopback addresses that nobody listens on.
-func freeAddresses(n int) ([]string, error) {
-	out := make([]string, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		out = append(out, l.Addr().String())
+// processorTime is what a process has used so far, in whole seconds.
+func processorTime(ctx context.Context, pid int) (time.Duration, error) {
+	out, err := exec.CommandContext(ctx, "ps", "-o", "time=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil {
+		return 0, fmt.Errorf("ps: %w", err)
 	}
-	return out, nil
+	return parseProcessorTime(strings.TrimSpace(string(out)))
+}
+
+// parseProcessorTime reads [[days-]hours:]minutes:seconds, on some systems with a fraction.
+func parseProcessorTime(s string) (time.Duration, error) {
+	days, clock, found := strings.Cut(s, "-")
+	if !found {
+		days, clock = "0", s
+	}
+	d, err := strconv.ParseFloat(days, 64)
+	seconds := 0.0
+	for _, part := range strings.Split(clock, ":") {
+		v, partErr := strconv.ParseFloat(part, 64)
+		err = errors.Join(err, partErr)
+		seconds = seconds*60 + v
+	}
+	if err != nil {
+		return 0, fmt.Errorf("processor time %q: %w", s, err)
+	}
+	return time.Duration((d*24*60*60 + seconds) * float64(time.Second)), nil
+}
+
+// freeAddresses are loopback addresses that nobody listens on.
+func freeAddresses(ctx context.Context, n int) (addresses []string, err error) {
+	for range n {
+		l, listenErr := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if listenErr != nil {
+			return nil, listenErr
+		}
+		// All stay open until all are known, so that none is found twice.
+		defer func() { err = errors.Join(err, l.Close()) }()
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses, nil
 }

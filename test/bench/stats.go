@@ -46,11 +46,10 @@ func perHour(count float64, window time.Duration, n int) float64 {
 	return count / window.Hours() / float64(n)
 }
 
-// number prints about three digits, with commas in what is large.
+// number prints about three digits, with commas in what is large and without a fraction in what has none.
 func number(v float64) string {
 	switch {
-	case v == 0:
-		return "0"
+	case v == math.Trunc(v):
 	case math.Abs(v) < 10:
 		return fmt.Sprintf("%.2f", v)
 	case math.Abs(v) < 100:

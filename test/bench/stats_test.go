@@ -55,7 +55,7 @@ func TestRates(t *testing.T) {
 func TestNumbersHaveAboutThreeDigits(t *testing.T) {
 	for want, v := range map[string]float64{
 		"0": 0, "0.12": 0.123, "1.35": 1.35, "12.3": 12.34, "123": 123.4, "1,234": 1234, "1,234,567": 1234567, "-123": -123,
-		"-1,234": -1234,
+		"-1,234": -1234, "40": 40,
 	} {
 		require.Equal(t, want, number(v))
 	}
@@ -68,4 +68,20 @@ func TestDurationsAndSizesChooseTheirUnit(t *testing.T) {
 	require.Equal(t, "12.3 s", duration(12345*time.Millisecond))
 	require.Equal(t, "46.5 MiB", mebibytes(46.5*(1<<20)))
 	require.Equal(t, "1.50 KiB", kibibytes(1536))
+}
+
+func TestProcessorTimeIsReadInEveryForm(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"00:01:09":   time.Minute + 9*time.Second,
+		"1-02:00:03": 26*time.Hour + 3*time.Second,
+		"2:03.50":    2*time.Minute + 3500*time.Millisecond,
+		"00:00:00":   0,
+		"10:00:00":   10 * time.Hour,
+	} {
+		got, err := parseProcessorTime(in)
+		require.NoError(t, err)
+		require.Equal(t, want, got, in)
+	}
+	_, err := parseProcessorTime("")
+	require.ErrorContains(t, err, `processor time ""`)
 }

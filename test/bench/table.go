@@ -4,31 +4,65 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
 
-// row is one line of a table: what was measured, of ours and of the floor beside it.
-type row struct {
-	group, measure, ours, floor, ratio, target, met string
-}
-
-// table collects rows and prints them aligned.
+// table prints lines below headings, all columns of all groups aligned.
 type table struct {
-	ours, floor string
-	rows        []row
+	header []string
+	lines  []line
 }
 
-func (t *table) add(r row) { t.rows = append(t.rows, r) }
+// line is a heading if it has one cell.
+type line []string
 
-// compared adds a row with the ratio of ours to the floor. A most of 0 is no target.
-func (t *table) compared(r row, ours, floor, most float64) {
-	if floor > 0 {
-		r.ratio = fmt.Sprintf("%.2f", ours/floor)
-		if most > 0 {
-			r.target, r.met = fmt.Sprintf("≤ %.1f × floor", most), met(ours <= most*floor)
+func (t *table) group(heading string) { t.lines = append(t.lines, line{heading}) }
+
+func (t *table) add(cells ...string) { t.lines = append(t.lines, cells) }
+
+func (t *table) print(out io.Writer) error {
+	var widths []int
+	lines := append([]line{t.header}, t.lines...)
+	for _, l := range lines {
+		for i, cell := range l {
+			if len(l) == 1 {
+				break
+			}
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	t.add(r)
+	for _, l := range lines {
+		text := l[0]
+		if len(l) > 1 {
+			text = "  "
+			for i, cell := range l {
+				text += cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2)
+			}
+		}
+		if _, err := fmt.Fprintln(out, strings.TrimRight(text, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ratio compares with a floor.
+func ratio(ours, floor float64) string {
+	if floor <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", ours/floor)
+}
+
+// target says what is to be reached beside a floor, and whether it was. A most of 0 is no target.
+func target(ours, floor, most float64) (what, reached string) {
+	if most == 0 {
+		return "", ""
+	}
+	return fmt.Sprintf("≤ %.1f × floor", most), met(ours <= most*floor)
 }
 
 func met(yes bool) string {
@@ -36,20 +70,4 @@ func met(yes bool) string {
 		return "met"
 	}
 	return "MISSED"
-}
-
-// print names a group once, on its first line.
-func (t *table) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join([]string{"", "", t.ours, t.floor, "ratio", "target", ""}, "\t"))
-	last := ""
-	for _, r := range t.rows {
-		group := r.group
-		if group == last {
-			group = ""
-		}
-		last = r.group
-		fmt.Fprintln(w, strings.Join([]string{group, r.measure, r.ours, r.floor, r.ratio, r.target, r.met}, "\t"))
-	}
-	return w.Flush()
 }

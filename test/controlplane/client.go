@@ -174,8 +174,10 @@ func ofKind(objects []*unstructured.Unstructured, kinds ...string) []*unstructur
 // installCRDs applies CRDs and waits until the API server serves their kinds. A
 // CRD is established a moment before that.
 func (c *ControlPlane) installCRDs(ctx context.Context, crds []*unstructured.Unstructured) error {
-	if err := c.applyAll(ctx, crds); err != nil {
-		return err
+	for _, crd := range crds {
+		if err := c.client.apply(ctx, crd); err != nil {
+			return err
+		}
 	}
 	if err := c.awaitCondition(ctx, "Established", crds); err != nil {
 		return err
@@ -193,7 +195,7 @@ func (c *ControlPlane) installCRDs(ctx context.Context, crds []*unstructured.Uns
 			if err := await(ctx, plural+" of "+groupVersion+" to be served", func(context.Context) (bool, string, error) {
 				served, err := c.client.Discovery().ServerResourcesForGroupVersion(groupVersion)
 				if err != nil {
-					return false, err.Error(), nil
+					return later(err)
 				}
 				return slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Name == plural }), "not among them", nil
 			}); err != nil {
@@ -215,7 +217,7 @@ func (c *ControlPlane) awaitCondition(ctx context.Context, condition string, obj
 		if err := await(ctx, what, func(ctx context.Context) (bool, string, error) {
 			live, err := resource.Get(ctx, obj.GetName(), metav1.GetOptions{})
 			if err != nil {
-				return false, err.Error(), nil
+				return later(err)
 			}
 			ok, seen := conditionTrue(live, condition)
 			return ok, seen, nil

@@ -162,7 +162,7 @@ func (c *ControlPlane) start(ctx context.Context, o Options) error {
 	}
 
 	all, ctx := errgroup.WithContext(ctx)
-	roles := make(chan struct{})
+	roles, crossplane := make(chan struct{}), make(chan struct{})
 	all.Go(func() error {
 		return c.stage("Kubernetes controllers, scheduler and nodes", func() error { return c.startKubernetes(ctx) })
 	})
@@ -172,7 +172,9 @@ func (c *ControlPlane) start(ctx context.Context, o Options) error {
 	})
 	all.Go(func() error {
 		<-roles
-		if err := c.stage("Crossplane", func() error { return c.startCrossplane(ctx) }); err != nil {
+		err := c.stage("Crossplane", func() error { return c.startCrossplane(ctx) })
+		close(crossplane)
+		if err != nil {
 			return err
 		}
 		if err := c.stage(fmt.Sprintf("%d functions", len(o.Functions)), func() error { return c.startFunctions(ctx, o.Functions) }); err != nil {
@@ -181,7 +183,9 @@ func (c *ControlPlane) start(ctx context.Context, o Options) error {
 		return c.stage("Aphex APIs", func() error { return c.installAPIs(ctx) })
 	})
 	all.Go(func() error {
-		<-roles
+		// The API server spends much time on each CRD, and twice as much if many come
+		// at once.
+		<-crossplane
 		return c.stage("CRDs of the neighbours", func() error { return c.installNeighbours(ctx, o.Without) })
 	})
 	return all.Wait()

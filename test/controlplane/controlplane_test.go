@@ -3,6 +3,7 @@ package controlplane
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -51,6 +53,8 @@ func TestControlPlane(t *testing.T) {
 	t.Run("gives each part its own rights", func(t *testing.T) { testRights(t, c) })
 	t.Run("listens on loopback only", func(t *testing.T) { testLoopback(t, c) })
 	t.Run("starts a killed process again", func(t *testing.T) { testRestart(t, c) })
+	t.Run("plays Cloudflare when asked to", func(t *testing.T) { testCloudflare(t, c) })
+	t.Run("says whether External Secrets could use a store", func(t *testing.T) { testStore(t, c) })
 	t.Run("stands beside another one", func(t *testing.T) {
 		other := start(t, Options{Without: Neighbours()})
 		require.NotEqual(t, c.RESTConfig().Host, other.RESTConfig().Host)
@@ -59,7 +63,7 @@ func TestControlPlane(t *testing.T) {
 		require.Contains(t, other.Processes(), "tekton-triggers-controller")
 	})
 	t.Run("takes everything with it", func(t *testing.T) {
-		var pids []int
+		pids := make([]int, 0, len(c.Processes()))
 		for _, name := range c.Processes() {
 			pids = append(pids, c.PID(name))
 		}
@@ -73,6 +77,7 @@ func TestControlPlane(t *testing.T) {
 }
 
 func testRights(t *testing.T, c *ControlPlane) {
+	t.Helper()
 	core := serviceAccountUser("crossplane-system", "crossplane")
 	manager := serviceAccountUser("crossplane-system", "rbac-manager")
 	triggers := serviceAccountUser("tekton-pipelines", "tekton-triggers-controller")
@@ -134,6 +139,7 @@ func testRights(t *testing.T, c *ControlPlane) {
 }
 
 func testLoopback(t *testing.T, c *ControlPlane) {
+	t.Helper()
 	for _, name := range c.Processes() {
 		for _, address := range listeners(t, c.PID(name)) {
 			host, _, err := net.SplitHostPort(address)
@@ -145,6 +151,7 @@ func testLoopback(t *testing.T, c *ControlPlane) {
 }
 
 func testRestart(t *testing.T, c *ControlPlane) {
+	t.Helper()
 	for _, name := range []string{"kube-apiserver", "crossplane"} {
 		before := c.PID(name)
 		require.NoError(t, c.Kill(name))
@@ -156,6 +163,137 @@ func testRestart(t *testing.T, c *ControlPlane) {
 	_, err := c.client.CoreV1().Namespaces().Get(t.Context(), "platform-system", metav1.GetOptions{})
 	require.NoError(t, err)
 	require.ErrorContains(t, c.Kill("nothing"), `no process "nothing"`)
+}
+
+func testCloudflare(t *testing.T, c *ControlPlane) {
+	t.Helper()
+	require.NoError(t, c.Apply(t.Context(), `
+apiVersion: cloudflare.aphex.io/v1alpha1
+kind: Tunnel
+metadata: {name: acme, namespace: platform-system}
+spec:
+  forProvider: {name: acme}
+  writeConnectionSecretToRef: {name: acme-credentials}
+---
+apiVersion: cloudflare.aphex.io/v1alpha1
+kind: DNSRecord
+metadata: {name: acme, namespace: platform-system}
+spec:
+  forProvider: {name: acme.example.com, tunnelRef: {name: acme}}
+`))
+	get := func(kind string) *unstructured.Unstructured {
+		obj := &unstructured.Unstructured{}
+		obj.SetAPIVersion("cloudflare.aphex.io/v1alpha1")
+		obj.SetKind(kind)
+		obj.SetNamespace("platform-system")
+		resource, err := c.client.resource(obj)
+		require.NoError(t, err)
+		obj, err = resource.Get(t.Context(), "acme", metav1.GetOptions{})
+		require.NoError(t, err)
+		return obj
+	}
+	require.NotContains(t, get("Tunnel").Object, "status")
+
+	require.NoError(t, c.PlayCloudflare(t.Context()))
+	require.NoError(t, c.PlayCloudflare(t.Context()))
+	for _, kind := range []string{"Tunnel", "DNSRecord"} {
+		require.NoError(t, c.awaitCondition(t.Context(), "Ready", []*unstructured.Unstructured{get(kind)}))
+	}
+	tunnel, record := get("Tunnel"), get("DNSRecord")
+	id := stringAt(tunnel, "", "status", "atProvider", "id")
+	require.Equal(t, id, tunnel.GetAnnotations()["crossplane.io/external-name"])
+	require.Equal(t, "inactive", stringAt(tunnel, "", "status", "atProvider", "status"))
+	require.Equal(t, id+".cfargotunnel.com", stringAt(record, "", "status", "atProvider", "content"))
+	require.Equal(t, "acme.example.com", stringAt(record, "", "status", "atProvider", "fqdn"))
+	secret, err := c.client.CoreV1().Secrets("platform-system").Get(t.Context(), "acme-credentials", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.True(t, metav1.IsControlledBy(secret, tunnel))
+	require.Equal(t, id, string(secret.Data["tunnelID"]))
+
+	// It has nothing more to write.
+	time.Sleep(300 * time.Millisecond)
+	require.Equal(t, tunnel.GetResourceVersion(), get("Tunnel").GetResourceVersion())
+	require.Equal(t, record.GetResourceVersion(), get("DNSRecord").GetResourceVersion())
+
+	// cloudflared runs if it has the credentials, and then the tunnel is healthy.
+	require.NoError(t, c.Apply(t.Context(), `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cloudflared, namespace: platform-system}
+spec:
+  selector: {matchLabels: {app: cloudflared}}
+  template:
+    metadata: {labels: {app: cloudflared}}
+    spec: {containers: [{name: cloudflared, image: cloudflared}]}
+`))
+	require.NoError(t, await(t.Context(), "a healthy tunnel", func(context.Context) (bool, string, error) {
+		status := stringAt(get("Tunnel"), "", "status", "atProvider", "status")
+		return status == "healthy", status, nil
+	}))
+	require.NoError(t, c.client.AppsV1().Deployments("platform-system").Delete(t.Context(), "cloudflared", metav1.DeleteOptions{}))
+	require.NoError(t, await(t.Context(), "a tunnel without connectors", func(context.Context) (bool, string, error) {
+		status := stringAt(get("Tunnel"), "", "status", "atProvider", "status")
+		return status == "down", status, nil
+	}))
+	c.StopCloudflare()
+}
+
+func testStore(t *testing.T, c *ControlPlane) {
+	t.Helper()
+	require.NoError(t, c.Apply(t.Context(), `
+apiVersion: external-secrets.io/v1
+kind: ClusterSecretStore
+metadata: {name: acme}
+spec:
+  provider:
+    kubernetes:
+      remoteNamespace: platform-system
+      server: {caProvider: {type: ConfigMap, name: kube-root-ca.crt, namespace: platform-system, key: ca.crt}}
+      auth: {serviceAccount: {name: reader, namespace: platform-system}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader, namespace: platform-system}
+`))
+	var said string
+	ready := func(want bool, message string) {
+		t.Helper()
+		require.NoError(t, await(t.Context(), message, func(ctx context.Context) (bool, string, error) {
+			store, err := c.client.dynamic.Resource(clusterSecretStores).Get(ctx, "acme", metav1.GetOptions{})
+			if err != nil {
+				return false, "", err
+			}
+			var ok bool
+			ok, said = conditionTrue(store, "Ready")
+			return ok == want && strings.Contains(said, message), said, nil
+		}))
+	}
+	ready(false, "service account platform-system/reader is not allowed to get secrets in namespace platform-system")
+	require.NoError(t, c.Apply(t.Context(), `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: platform-system}
+rules: [{apiGroups: [""], resources: [secrets], resourceNames: [org-secrets], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reader, namespace: platform-system}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: reader, namespace: platform-system}]
+`))
+	ready(true, "store validated")
+}
+
+func TestConnectionHasTheFormatsOfCloudflared(t *testing.T) {
+	data, err := connection("11111111-2222-3333-4444-555555555555", standInAccount, make([]byte, 32))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"AccountTag": "0123456789abcdef0123456789abcdef", "TunnelID": "11111111-2222-3333-4444-555555555555",
+		"TunnelSecret": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, string(data["credentials.json"]))
+	token, err := base64.StdEncoding.DecodeString(string(data["token"]))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"a": "0123456789abcdef0123456789abcdef", "t": "11111111-2222-3333-4444-555555555555",
+		"s": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, string(token))
+	require.Equal(t, "0123456789abcdef0123456789abcdef", string(data["accountTag"]))
 }
 
 // listeners returns the addresses on which a process accepts TCP connections.
@@ -174,7 +312,7 @@ func listeners(t *testing.T, pid int) []string {
 	for _, table := range []string{"tcp", "tcp6"} {
 		file, err := os.Open(fmt.Sprintf("/proc/%d/net/%s", pid, table))
 		require.NoError(t, err)
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		for lines := bufio.NewScanner(file); lines.Scan(); {
 			const listening = "0A"
 			fields := strings.Fields(lines.Text())

@@ -167,11 +167,11 @@ func (c *ControlPlane) awaitCrossplaneRole(ctx context.Context) error {
 	if err := await(ctx, "the ClusterRole crossplane to be aggregated", func(ctx context.Context) (bool, string, error) {
 		parts, err := roles.List(ctx, metav1.ListOptions{LabelSelector: aggregateLabel + "=true"})
 		if err != nil {
-			return false, err.Error(), nil
+			return later(err)
 		}
 		whole, err := roles.Get(ctx, "crossplane", metav1.GetOptions{})
 		if err != nil {
-			return false, err.Error(), nil
+			return later(err)
 		}
 		for _, part := range parts.Items {
 			for _, rule := range part.Rules {
@@ -201,7 +201,7 @@ func (c *ControlPlane) awaitCrossplaneMay(ctx context.Context, verb, group, reso
 	return await(ctx, what, func(ctx context.Context) (bool, string, error) {
 		answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		if err != nil {
-			return false, err.Error(), nil
+			return later(err)
 		}
 		return answer.Status.Allowed, answer.Status.Reason, nil
 	})

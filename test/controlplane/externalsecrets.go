@@ -84,12 +84,17 @@ func (p stores) store(ctx context.Context, live *unstructured.Unstructured) erro
 	if problem != nil {
 		ready, reason, message = "False", "InvalidProviderConfig", problem.Error()
 	}
-	err := p.writeStatus(ctx, clusterSecretStores, live, map[string]any{
+	if err := p.writeStatus(ctx, clusterSecretStores, live, map[string]any{
 		"capabilities": "ReadOnly",
 		"conditions":   []any{condition(live, "Ready", ready, reason, message)},
-	})
+	}); err != nil {
+		return err
+	}
 	// A role that comes later is no change of the store.
-	return errors.Join(err, problem)
+	if problem != nil {
+		return errNotYet
+	}
+	return nil
 }
 
 // validate asks, as the store's service account, for the rules that it has where

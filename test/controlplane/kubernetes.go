@@ -267,7 +267,7 @@ func (c *ControlPlane) awaitNodes(ctx context.Context) error {
 	return await(ctx, "nodes to be ready", func(ctx context.Context) (bool, string, error) {
 		list, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return false, err.Error(), nil
+			return later(err)
 		}
 		ready := 0
 		for _, node := range list.Items {

@@ -142,18 +142,19 @@ func (p *process) spawn() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // The program has its own handle.
 	if p.began, err = log.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}
 
-	cmd := exec.Command(p.binary, p.args(p.port)...)
+	cmd := exec.Command(p.binary, p.args(p.port)...) //nolint:noctx // It outlives the call that starts it; kill ends it.
 	cmd.Dir = p.dir
 	cmd.Env = append(environment(p.dir), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = processAttributes()
-	fmt.Fprintf(log, "--- %s\n", strings.Join(cmd.Args, " "))
-
+	if _, err := fmt.Fprintf(log, "--- %s\n", strings.Join(cmd.Args, " ")); err != nil {
+		return err
+	}
 	if err := fork(cmd); err != nil {
 		return err
 	}
@@ -254,11 +255,11 @@ func freePorts(n int) ([]int, error) {
 	defer handedOutMu.Unlock()
 	ports := make([]int, 0, n)
 	for len(ports) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It does not wait for anything.
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }() // Kept until all are picked, so that no two are the same.
 		if port := l.Addr().(*net.TCPAddr).Port; !handedOut[port] {
 			handedOut[port] = true
 			ports = append(ports, port)
@@ -303,3 +304,6 @@ func await(ctx context.Context, what string, check func(context.Context) (done b
 		}
 	}
 }
+
+// later makes await try once more after an error that may pass.
+func later(err error) (done bool, seen string, _ error) { return false, err.Error(), nil }

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -42,6 +43,9 @@ type item struct {
 	resource        schema.GroupVersionResource
 	namespace, name string
 }
+
+// errNotYet asks to be called again without anything being wrong.
+var errNotYet = errors.New("not yet")
 
 // newStandIn makes a stand-in that acts as the user of this name.
 func (c *ControlPlane) newStandIn(name string) (*standIn, error) {
@@ -89,7 +93,13 @@ func (s *standIn) watch(resource schema.GroupVersionResource, changed func(obj *
 			changed(u)
 		}
 	}
-	_, err := s.informers.ForResource(resource).Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	informer := s.informers.ForResource(resource).Informer()
+	// A watch that breaks is set up again; an API server that is restarted is no
+	// news to whoever restarts it.
+	if err := informer.SetWatchErrorHandler(func(*cache.Reflector, error) {}); err != nil {
+		return err
+	}
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: notify, UpdateFunc: func(_, obj any) { notify(obj) }, DeleteFunc: notify,
 	})
 	return err
@@ -155,11 +165,15 @@ func (s *standIn) work() {
 		if shutdown {
 			return
 		}
-		if err := s.handle(next); err != nil && s.ctx.Err() == nil {
+		err := s.handle(next)
+		switch {
+		case err == nil || s.ctx.Err() != nil:
+			s.queue.Forget(next)
+		case errors.Is(err, errNotYet):
+			s.queue.AddRateLimited(next)
+		default:
 			s.log("%s: %s %s/%s: %v", s.name, next.resource.Resource, next.namespace, next.name, err)
 			s.queue.AddRateLimited(next)
-		} else {
-			s.queue.Forget(next)
 		}
 		s.queue.Done(next)
 	}

@@ -44,6 +44,10 @@ func run(ctx context.Context, once bool) error {
 	}
 	p := &printer{out: os.Stdout}
 	err = show(ctx, p, dir, once)
+	if ctx.Err() != nil {
+		// Whatever failed then was interrupted.
+		err = context.Canceled
+	}
 	if err == nil || errors.Is(err, context.Canceled) {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
@@ -123,7 +127,7 @@ func tryNext(p *printer, cp *controlplane.ControlPlane) {
 	p.line("     alias kubectl=%s", cp.Binary("kubectl"))
 	p.line("")
 	for _, try := range []struct{ command, why string }{
-		{"kubectl get aphex -A", "claims, and what Crossplane made of them"},
+		{"kubectl get aphex -A", "the claims, and where they stand"},
 		{"kubectl explain organization.spec", "every field, in words"},
 		{"kubectl -n org-acme-corp get deployments,eventlisteners,tunnels,networkpolicies", "what an organization has"},
 		{"kubectl -n platform-system get secret acme-corp-webhook -o yaml", "what to enter in GitHub"},

@@ -2,7 +2,7 @@ package main
 
 import (
 	"cmp"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,6 +13,7 @@ import (
 // composed of.
 type node struct {
 	kind, namespace, name string
+	phase                 string
 	ready                 bool
 	message               string
 	children              []*node
@@ -25,12 +26,23 @@ func (n *node) title() string {
 	return n.kind + " " + n.namespace + "/" + n.name
 }
 
+func (n *node) state() string {
+	if n.ready {
+		return "ready"
+	}
+	return "waits"
+}
+
 // nodeOf describes a live object.
 func nodeOf(obj *unstructured.Unstructured) *node {
 	n := &node{kind: obj.GetKind(), namespace: obj.GetNamespace(), name: obj.GetName()}
+	n.phase, _, _ = unstructured.NestedString(obj.Object, "status", "phase")
 	n.ready, n.message = readiness(obj)
 	return n
 }
+
+// reporting are the kinds that say so themselves when they are ready.
+var reporting = []string{"ClusterSecretStore", "Deployment", "DNSRecord", "EventListener", "Tunnel"}
 
 // readiness says whether an object does its work. Most kinds have nothing to
 // tell and are ready once they exist.
@@ -59,10 +71,10 @@ func readiness(obj *unstructured.Unstructured) (bool, string) {
 		}
 		return false, message
 	}
-	switch obj.GetKind() {
-	case "Namespace":
-		return phase == "Active", phase
-	case "Deployment", "Tunnel", "DNSRecord", "EventListener", "ClusterSecretStore":
+	switch kind := obj.GetKind(); {
+	case kind == "Namespace":
+		return phase == "Active", ""
+	case obj.GroupVersionKind().Group == "aphex.io" || slices.Contains(reporting, kind):
 		return false, "nobody has looked at it yet"
 	}
 	return true, message
@@ -99,15 +111,21 @@ func conditionOf(obj *unstructured.Unstructured, name string) map[string]any {
 	return nil
 }
 
-// waiting are the conditions of a claim that are not true, one a line.
+// waiting are the conditions of a claim that are not true, one line for all that
+// say the same.
 func waiting(obj *unstructured.Unstructured) []string {
-	var lines []string
+	types := map[string][]string{}
 	for _, c := range conditionsOf(obj) {
-		if c["status"] != "True" && c["type"] != "Ready" {
-			lines = append(lines, fmt.Sprintf("%v: %s", c["type"], said(c)))
+		if name, _ := c["type"].(string); c["status"] != "True" && name != "Ready" {
+			message, _ := c["message"].(string)
+			types[message] = append(types[message], name)
 		}
 	}
-	slices.Sort(lines)
+	lines := make([]string, 0, len(types))
+	for _, message := range slices.Sorted(maps.Keys(types)) {
+		slices.Sort(types[message])
+		lines = append(lines, strings.Join(types[message], ", ")+": "+message)
+	}
 	return lines
 }
 
@@ -135,7 +153,7 @@ func boolOrder(first bool) int {
 // beyond the other.
 const (
 	widestTitle = 72
-	widestLine  = 150
+	widestLine  = 140
 )
 
 // render draws the tree, aligned: what, whether it is ready, and what it says.
@@ -164,12 +182,8 @@ func (n *node) render() []string {
 	}
 	lines := make([]string, 0, len(rows))
 	for _, r := range rows {
-		state := "ready"
-		if !r.node.ready {
-			state = "waits"
-		}
-		line := pad(r.title, width) + "  " + state + "  " + r.node.message
-		lines = append(lines, strings.TrimRight(cut(line, widestLine), " "))
+		line := pad(r.title, width) + "  " + r.node.state() + "  " + r.node.message
+		lines = append(lines, cut(line, widestLine))
 	}
 	return lines
 }
@@ -180,10 +194,7 @@ func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, wid
 
 // cut shortens a text to one line of at most width characters.
 func cut(s string, width int) string {
-	runes := []rune(strings.Join(strings.Fields(strings.ReplaceAll(s, "\n", " ")), " "))
-	if strings.HasPrefix(s, " ") || strings.Contains(s, "  ") {
-		runes = []rune(strings.ReplaceAll(s, "\n", " "))
-	}
+	runes := []rune(strings.ReplaceAll(strings.TrimRight(s, " \n"), "\n", " "))
 	if len(runes) <= width {
 		return string(runes)
 	}

@@ -104,19 +104,22 @@ func (w *world) watch(ctx context.Context, p *printer, claims []claim, settled t
 		if trees, err = w.trees(ctx, claims); err != nil {
 			return err
 		}
-		ready := true
+		ready, decided := true, true
 		for _, tree := range trees {
-			ready = ready && tree.ready
-			if now := state(tree) + tree.message; said[tree.title()] != now {
+			ready, decided = ready && tree.ready, decided && tree.phase != ""
+			// What a claim repeats from the one that it waits for is not news.
+			message, _, _ := strings.Cut(tree.message, ", which is ")
+			now := fmt.Sprintf("%s  %-29s %s", tree.state(), tree.kind+" "+tree.name, message)
+			if said[tree.title()] != now {
 				said[tree.title()] = now
-				p.detail("%s", cut(fmt.Sprintf("%6s  %s  %-44s %s", short(time.Since(began)), state(tree), tree.title(), tree.message), widestLine))
+				p.detail("%s", cut(fmt.Sprintf("%-6s %s", short(time.Since(began)), now), widestLine))
 			}
 		}
 		if now := draw(trees); now != shape {
 			shape, changed = now, time.Now()
 		}
 		switch {
-		case ready || settled > 0 && time.Since(changed) > settled:
+		case ready || decided && settled > 0 && time.Since(changed) > settled:
 			for _, tree := range trees {
 				p.line("")
 				for _, line := range tree.render() {
@@ -133,13 +136,6 @@ func (w *world) watch(ctx context.Context, p *printer, claims []claim, settled t
 		case <-time.After(150 * time.Millisecond):
 		}
 	}
-}
-
-func state(n *node) string {
-	if n.ready {
-		return "ready"
-	}
-	return "waits"
 }
 
 func draw(trees []*node) string {
@@ -179,9 +175,6 @@ func (w *world) trees(ctx context.Context, claims []claim) ([]*node, error) {
 			return nil, err
 		}
 		tree := nodeOf(live)
-		if tree.message == "" {
-			tree.message = "Crossplane has not looked at it yet"
-		}
 		trees = append(trees, tree)
 		for _, ref := range references(live, "resourceRef") {
 			xr, err := w.child(ctx, tree, ref)

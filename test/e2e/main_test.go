@@ -20,7 +20,7 @@ var cp *cluster
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Parallel tests wait for the control plane most of the time; there may be more of them than processors.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

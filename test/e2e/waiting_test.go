@@ -1,9 +1,8 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 )
 
 func TestABindingWaitsForItsOrganization(t *testing.T) {
@@ -12,12 +11,16 @@ func TestABindingWaitsForItsOrganization(t *testing.T) {
 	namespace := cp.namespace(t, "e2e-waiting")
 
 	binding := cp.create(t, repoBinding(namespace, "waiting", "waiting-app"))
-	seen := cp.awaitPhase(t, binding, "Pending", "waiting for Organization", "waiting")
+	cp.awaitPhase(t, binding, "Pending", "waiting for Organization", "waiting")
+	cp.await(t, binding, func(o *object) error {
+		for _, c := range []string{"NamespaceReady", "RBACReady", "AppProjectReady", "NetworkPolicyReady", "TriggerReady", "WebhookReady"} {
+			if status, _, _ := condition(o, c); status != "False" {
+				return fmt.Errorf("its condition %s is %q", c, status)
+			}
+		}
+		return nil
+	})
 	cp.missing(t, "Namespace waiting-app")
-	for _, c := range []string{"NamespaceReady", "RBACReady", "AppProjectReady", "NetworkPolicyReady", "TriggerReady", "WebhookReady"} {
-		status, _, message := condition(seen, c)
-		require.Equal(t, "False", status, "%s: %s", c, message)
-	}
 
 	// Nobody touches the binding again.
 	organization := cp.create(t, organization(namespace, "waiting"))

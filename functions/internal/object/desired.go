@@ -137,10 +137,10 @@ func (o *Observed) taken(key string, want Object) (owner string, taken bool) {
 	if !have.Exists() || o.Composed(key).Exists() {
 		return "", false
 	}
-	switch kind, name, uid := have.Controller(); {
-	case uid == "":
+	switch kind, name, uid := have.Controller(); uid {
+	case "":
 		return "not managed by Aphex", true
-	case uid == o.Identity.UID:
+	case o.Identity.UID:
 		return "", false
 	default:
 		return "controlled by " + Ref(kind, "", name) + claim(have), true

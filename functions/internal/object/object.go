@@ -33,7 +33,7 @@ func (o Object) Deleting() bool { return o.String("metadata", "deletionTimestamp
 // Live tells whether the object is there to stay.
 func (o Object) Live() bool { return o.Exists() && !o.Deleting() }
 
-// Kind, Namespace and Name identify the object.
+// Kind is what sort of object it is, such as Secret.
 func (o Object) Kind() string { return o.String("kind") }
 
 // Namespace is empty for a cluster-scoped object.

@@ -157,7 +157,7 @@ func (o *Observed) NewSecret(n int) (string, error) {
 func Hash(parts ...[]byte) string {
 	h := sha256.New()
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:", len(p))
+		_, _ = fmt.Fprintf(h, "%d:", len(p)) // a hash takes everything
 		h.Write(p)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]

@@ -61,6 +61,25 @@ func TestALookupByLabelsHasOneKeyWhateverTheirOrder(t *testing.T) {
 	require.False(t, seen.Pending())
 }
 
+func TestAnObservedObjectProvesThatItsKindIsServed(t *testing.T) {
+	composed := map[string]string{"thing": `{apiVersion: example.org/v1, kind: Thing, metadata: {name: one}}`}
+	seen := cluster(t, composed, nil)
+	require.True(t, seen.Served("things.example.org", "v1"))
+	require.Empty(t, seen.Lookups(), "the CRD, which may be large, is not needed")
+
+	for name, crd := range map[string][2]string{
+		"another version": {"things.example.org", "v2"},
+		"another kind":    {"others.example.org", "v1"},
+		"another group":   {"things.example.com", "v1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := cluster(t, composed, nil)
+			require.False(t, seen.Served(crd[0], crd[1]))
+			require.True(t, seen.Pending())
+		})
+	}
+}
+
 func TestServed(t *testing.T) {
 	const crd = "apiextensions.k8s.io/v1/CustomResourceDefinition//things.example.org"
 	const established = `status: {conditions: [{type: Established, status: "True"}]}`

@@ -26,12 +26,12 @@ type Cluster struct {
 }
 
 // Compose calls a Compose function until its lookups are answered, as the runner and Crossplane do together.
-func Compose[T any](t testing.TB, compose runner.Compose[T], xr *T, c Cluster) (*object.Desired, error) {
-	t.Helper()
-	w := c.world(t, xr)
+func Compose[T any](tb testing.TB, compose runner.Compose[T], xr *T, c Cluster) (*object.Desired, error) {
+	tb.Helper()
+	w := c.world(tb, xr)
 	composed := map[string]object.Object{}
 	for key, o := range w.composed {
-		composed[key] = wrap(t, o)
+		composed[key] = wrap(tb, o)
 	}
 	required := map[string][]object.Object{}
 	for range iterations + 1 {
@@ -43,44 +43,44 @@ func Compose[T any](t testing.TB, compose runner.Compose[T], xr *T, c Cluster) (
 		}
 		for key, l := range seen.Lookups() {
 			found, err := w.fetch(selector(l))
-			require.NoError(t, err, "lookup %s", key)
+			require.NoError(tb, err, "lookup %s", key)
 			required[key] = nil
 			for _, r := range found.GetItems() {
 				required[key] = append(required[key], object.NewObject(r.GetResource()))
 			}
 		}
 	}
-	require.FailNow(t, "the function still asks for other objects")
+	require.FailNow(tb, "the function still asks for other objects")
 	return nil, nil
 }
 
 // Valid checks every composed object as Golden does.
-func Valid(t testing.TB, d *object.Desired) {
-	t.Helper()
-	s := sharedSchemas(t)
+func Valid(tb testing.TB, d *object.Desired) {
+	tb.Helper()
+	s := sharedSchemas(tb)
 	for _, key := range d.Keys() {
 		o := &unstructured.Unstructured{Object: object.NewObject(d.Resources()[key].Object).Map()}
-		require.NoError(t, s.check(t.Context(), o), "composed resource %q: %s %s", key, o.GetKind(), o.GetName())
+		require.NoError(tb, s.check(tb.Context(), o), "composed resource %q: %s %s", key, o.GetKind(), o.GetName())
 	}
 }
 
-func (c Cluster) world(t testing.TB, xr any) *world {
-	t.Helper()
+func (c Cluster) world(tb testing.TB, xr any) *world {
+	tb.Helper()
 	content, err := kruntime.DefaultUnstructuredConverter.ToUnstructured(xr)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	w := &world{
-		xr: &unstructured.Unstructured{Object: content}, schemas: sharedSchemas(t), offline: c.Offline,
+		xr: &unstructured.Unstructured{Object: content}, schemas: sharedSchemas(tb), offline: c.Offline,
 		without: map[string]bool{}, composed: map[string]*unstructured.Unstructured{},
 	}
 	for _, crd := range c.Without {
 		w.without[crd] = true
 	}
 	for _, text := range c.Objects {
-		w.objects = append(w.objects, parseYAML(t, text)...)
+		w.objects = append(w.objects, parseYAML(tb, text)...)
 	}
 	for key, text := range c.Composed {
-		o := parseYAML(t, text)
-		require.Len(t, o, 1, "composed resource %q", key)
+		o := parseYAML(tb, text)
+		require.Len(tb, o, 1, "composed resource %q", key)
 		w.adopt(o[0])
 		w.composed[key] = o[0]
 	}
@@ -111,9 +111,9 @@ func selector(l object.Selector) *fnv1.ResourceSelector {
 	return s
 }
 
-func wrap(t testing.TB, o *unstructured.Unstructured) object.Object {
-	t.Helper()
+func wrap(tb testing.TB, o *unstructured.Unstructured) object.Object {
+	tb.Helper()
 	s, err := toStruct(o)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return object.NewObject(s)
 }

@@ -94,10 +94,10 @@ func printXR(t *testing.T, w *world, rsp *fnv1.RunFunctionResponse) map[string]a
 	c := rsp.GetDesired().GetComposite()
 	status, _ := toUnstructured(t, c.GetResource()).Object["status"].(map[string]any)
 	require.NotNil(t, status, "the answer has no status")
-	var conditions []any
 	sorted := slices.SortedFunc(slices.Values(rsp.GetConditions()), func(a, b *fnv1.Condition) int {
 		return strings.Compare(a.GetType(), b.GetType())
 	})
+	conditions := make([]any, 0, len(sorted))
 	for _, c := range sorted {
 		cond := map[string]any{"type": c.GetType(), "status": statusText(c.GetStatus()), "reason": c.GetReason()}
 		if c.GetMessage() != "" {

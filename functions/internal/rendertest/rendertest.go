@@ -110,6 +110,7 @@ func Golden[T any](t *testing.T, o Options[T]) {
 }
 
 func (h *harness) run(t *testing.T, dir string) {
+	t.Helper()
 	w := h.readWorld(t, dir)
 	got := h.render(t, w, 0)
 	compare(t, filepath.Join(dir, "want.yaml"), printAnswer(t, w, got), true)
@@ -274,21 +275,21 @@ func exists(dir, name string) bool {
 	return err == nil
 }
 
-func readYAML(t testing.TB, path string) []*unstructured.Unstructured {
-	t.Helper()
+func readYAML(tb testing.TB, path string) []*unstructured.Unstructured {
+	tb.Helper()
 	b, err := os.ReadFile(path)
-	require.NoError(t, err)
-	return parseYAML(t, string(b))
+	require.NoError(tb, err)
+	return parseYAML(tb, string(b))
 }
 
-func parseYAML(t testing.TB, text string) []*unstructured.Unstructured {
-	t.Helper()
+func parseYAML(tb testing.TB, text string) []*unstructured.Unstructured {
+	tb.Helper()
 	var out []*unstructured.Unstructured
 	for _, doc := range strings.Split("\n"+text, "\n---") {
 		o := &unstructured.Unstructured{}
-		require.NoError(t, unmarshalStrict(doc, &o.Object), doc)
+		require.NoError(tb, unmarshalStrict(doc, &o.Object), doc)
 		if len(o.Object) > 0 {
-			require.NotEmpty(t, o.GetKind(), "an object without kind:%s", doc)
+			require.NotEmpty(tb, o.GetKind(), "an object without kind:%s", doc)
 			out = append(out, o)
 		}
 	}

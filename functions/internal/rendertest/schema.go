@@ -60,10 +60,10 @@ type schemas struct {
 
 var readSchemas = sync.OnceValues(newSchemas)
 
-func sharedSchemas(t testing.TB) *schemas {
-	t.Helper()
+func sharedSchemas(tb testing.TB) *schemas {
+	tb.Helper()
 	s, err := readSchemas()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return s
 }
 

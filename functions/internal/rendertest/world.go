@@ -239,7 +239,8 @@ func (w *world) withStatus(t *testing.T, rsp *fnv1.RunFunctionResponse, now time
 			status = m
 		}
 	}
-	conditions := []any{condition("Synced"), condition("Ready")}
+	conditions := make([]any, 0, len(rsp.GetConditions())+2)
+	conditions = append(conditions, condition("Synced"), condition("Ready"))
 	for _, c := range rsp.GetConditions() {
 		m := condition(c.GetType())
 		m["status"], m["reason"], m["message"] = statusText(c.GetStatus()), c.GetReason(), c.GetMessage()

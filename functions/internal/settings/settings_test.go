@@ -117,7 +117,7 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 			"webhookdomain: example.org",
 			`data: unknown field "webhookdomain"; the settings are approvedGitHubOrganizations, argocd, cloudflare, cloudflared, integrations, podSecurity, reservedNamespaces, tenant, webhookDomain`,
 		},
-		"an unknown setting further down":                  {"cloudflare: {providerConfig: {nmae: x}}", `data: unknown field "cloudflare.providerConfig.nmae"`},
+		"an unknown setting further down":                  {"cloudflare: {providerConfig: {nam: x}}", `data: unknown field "cloudflare.providerConfig.nam"`},
 		"two unknown settings":                             {"a: 1\nb: 2", "unknown field \"a\"\nunknown field \"b\""},
 		"a number for a text":                              {"webhookDomain: 7", "data: webhookDomain: found a number, need a string"},
 		"a text for a number":                              {`cloudflared: {replicas: "2"}`, "data: cloudflared.replicas: found a string, need a int32"},

@@ -21,7 +21,7 @@ func TestEventParams(t *testing.T) {
 		"repo-url":     "$(body.repository.clone_url)",
 	}
 	got := map[string]string{}
-	var names []string
+	names := make([]string, 0, len(want))
 	for _, p := range tekton.EventParams() {
 		got[p.Name] = p.Value
 		names = append(names, p.Name)

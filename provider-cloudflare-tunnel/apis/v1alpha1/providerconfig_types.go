@@ -125,6 +125,7 @@ type ProviderConfigStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=cfpc,categories={crossplane,provider,cloudflare}
+// +kubebuilder:printcolumn:name="AUTHORIZED",type="string",JSONPath=".status.conditions[?(@.type=='Authorized')].status",description="Whether the API token works and has every permission that it needs."
 // +kubebuilder:printcolumn:name="ZONE",type="string",JSONPath=".spec.zone",description="The zone for DNSRecords that name none."
 // +kubebuilder:printcolumn:name="SECRET",type="string",JSONPath=".spec.credentials.secretRef.name",description="The Secret with the API token.",priority=1
 // +kubebuilder:printcolumn:name="USERS",type="integer",JSONPath=".status.users",description="How many objects use it."
@@ -155,6 +156,7 @@ type ProviderConfigList struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=cfcpc,categories={crossplane,provider,cloudflare}
+// +kubebuilder:printcolumn:name="AUTHORIZED",type="string",JSONPath=".status.conditions[?(@.type=='Authorized')].status",description="Whether the API token works and has every permission that it needs."
 // +kubebuilder:printcolumn:name="ZONE",type="string",JSONPath=".spec.zone",description="The zone for DNSRecords that name none."
 // +kubebuilder:printcolumn:name="SECRET",type="string",JSONPath=".spec.credentials.secretRef.name",description="The Secret with the API token.",priority=1
 // +kubebuilder:printcolumn:name="USERS",type="integer",JSONPath=".status.users",description="How many objects use it."

@@ -21,7 +21,7 @@ const (
 	// perPage is the most that Cloudflare gives at once for tunnels; for records it would be more.
 	perPage = 1000
 	// maxPages stops a list that never ends.
-	maxPages = 1000
+	maxPages = 100
 	// nobody is an id that no tunnel has.
 	nobody = "00000000-0000-0000-0000-000000000000"
 	// nothing is an id that no record has.
@@ -96,7 +96,7 @@ func unreadable(message string) error { return &Error{Kind: ErrUnavailable, Mess
 
 func tunnelOf(account string, t *shared.CloudflareTunnel) (Tunnel, error) {
 	switch {
-	case t == nil || !uuidPattern.MatchString(t.ID) || t.Name == "":
+	case t == nil || !uuidPattern.MatchString(t.ID) || t.Name == "" || t.JSON.DeletedAt.IsInvalid():
 		return Tunnel{}, unreadable("the answer is not a tunnel")
 	case t.AccountTag != "" && t.AccountTag != account:
 		return Tunnel{}, unreadable("the answer is about another account")
@@ -111,7 +111,7 @@ func tunnelOf(account string, t *shared.CloudflareTunnel) (Tunnel, error) {
 	if t.ConnsInactiveAt.After(out.ConnectionsChangedAt) {
 		out.ConnectionsChangedAt = t.ConnsInactiveAt
 	}
-	for _, c := range t.Connections {
+	for _, c := range t.Connections { //nolint:staticcheck // While it still comes, it saves a call for each tunnel.
 		out.Connectors = addConnection(out.Connectors, cmp.Or(c.ClientID, c.ID), c.ClientVersion, c.ColoName)
 	}
 	return out, nil

@@ -37,8 +37,10 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(uint16(429), ``)
 	f.Add(uint16(502), `<html>`)
 	f.Fuzz(func(t *testing.T, status uint16, body string) {
-		l := newLimiter(1<<30, time.Second)
-		c := newCalls(token, DefaultBaseURL, canned{status: int(status%500) + 100, body: body}, l)
+		// A limiter of its own for each call, since one limiter spaces them out.
+		fresh := func() *calls {
+			return newCalls(token, DefaultBaseURL, canned{status: int(status%500) + 100, body: body}, newLimiter(100, time.Second))
+		}
 		ctx := t.Context()
 		check := func(got Tunnel, err error) {
 			if err == nil {
@@ -55,33 +57,33 @@ func FuzzAnswers(f *testing.F) {
 				require.NotEmpty(t, r.Type)
 			}
 		}
-		check(c.createTunnel(ctx, account, "acme", secret))
-		check(c.getTunnel(ctx, account, tunnelID))
-		checkRecord(c.createRecord(ctx, zone, cname("acme.example.com")))
-		checkRecord(c.getRecord(ctx, zone, zone))
+		check(fresh().createTunnel(ctx, account, "acme", secret))
+		check(fresh().getTunnel(ctx, account, tunnelID))
+		checkRecord(fresh().createRecord(ctx, zone, cname("acme.example.com")))
+		checkRecord(fresh().getRecord(ctx, zone, zone))
 		if !strings.Contains(body, "per_page") || strings.Contains(body, `"per_page":20`) {
-			tunnels, err := c.listTunnels(ctx, account, "")
+			tunnels, err := fresh().listTunnels(ctx, account, "")
 			for _, tunnel := range tunnels {
 				check(tunnel, err)
 			}
-			records, err := c.listRecords(ctx, zone, "acme.example.com")
+			records, err := fresh().listRecords(ctx, zone, "acme.example.com")
 			for _, r := range records {
 				checkRecord(r, err)
 			}
 		}
-		created, err := c.batch(ctx, zone, []string{zone}, []RecordSpec{cname("acme.example.com")})
+		created, err := fresh().batch(ctx, zone, []string{zone}, []RecordSpec{cname("acme.example.com")})
 		if err == nil {
 			require.Len(t, created, 1)
 			checkRecord(created[0], nil)
 		}
-		got, err := c.tunnelCredentials(ctx, account, tunnelID)
+		got, err := fresh().tunnelCredentials(ctx, account, tunnelID)
 		if err == nil {
 			require.NoError(t, got.validate())
 		}
-		_, _ = c.connectors(ctx, account, tunnelID)
-		_, _ = c.findZone(ctx, "example.com")
-		_ = c.verifyToken(ctx, account)
-		_, _ = c.missingPermissions(ctx, account, zone)
+		_, _ = fresh().connectors(ctx, account, tunnelID)
+		_, _ = fresh().findZone(ctx, "example.com")
+		_ = fresh().verifyToken(ctx, account)
+		_, _ = fresh().missingPermissions(ctx, account, zone)
 	})
 }
 
@@ -135,7 +137,7 @@ func FuzzMark(f *testing.F) {
 		require.Equal(t, MarkFor(uid), m)
 		require.Equal(t, comment, m.Comment(rest))
 		if m, rest, ok := ParseMark(note); ok {
-			require.Equal(t, note == string(m) || note == string(m)+" "+rest, true)
+			require.True(t, note == string(m) || note == string(m)+" "+rest)
 		}
 	})
 }

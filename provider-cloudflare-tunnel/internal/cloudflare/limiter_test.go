@@ -19,7 +19,7 @@ func TestABurstGoesOutAtOnceAndNoWindowHoldsMoreThanTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(100, time.Hour)
 		start := time.Now()
-		var sent []time.Time
+		sent := make([]time.Time, 0, 250)
 		for range 250 {
 			require.NoError(t, l.wait(t.Context(), urgent))
 			l.observe(http.StatusOK, nil)
@@ -171,7 +171,7 @@ func TestAFullyUsedBudgetFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(50, time.Hour)
 		start := time.Now()
-		var log []time.Time
+		log := make([]time.Time, 0, 500)
 		for range 500 {
 			require.NoError(t, l.wait(t.Context(), urgent))
 			now := time.Now()

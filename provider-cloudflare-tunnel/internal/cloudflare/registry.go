@@ -15,6 +15,9 @@ import (
 // DefaultRequestsPer5Minutes leaves a sixth of Cloudflare's 1200 to the dashboard and to other programs.
 const DefaultRequestsPer5Minutes = 1000
 
+// idleConnections is about how many calls are made at the same time.
+const idleConnections = 32
+
 // Options are the same for all sessions of a process.
 type Options struct {
 	// Freshness is how old a shared list may be, one minute by default.
@@ -23,7 +26,7 @@ type Options struct {
 	MaxWait time.Duration
 	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default.
 	BatchWindow time.Duration
-	// Transport carries the requests, http.DefaultTransport by default.
+	// Transport carries the requests, by default one like http.DefaultTransport that keeps more connections open.
 	Transport http.RoundTripper
 }
 
@@ -57,7 +60,9 @@ func NewRegistry(o Options) *Registry {
 	o.MaxWait = cmp.Or(o.MaxWait, 10*time.Second)
 	o.BatchWindow = cmp.Or(o.BatchWindow, 50*time.Millisecond)
 	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = idleConnections
+		o.Transport = t
 	}
 	return &Registry{options: o, sessions: make(map[sessionKey]*Session)}
 }

@@ -622,3 +622,42 @@ func TestErrorsHoldNoToken(t *testing.T) {
 	require.Equal(t, "say [redacted] twice", tr.clean("say "+token+"\ntwice"))
 	require.Len(t, []rune(tr.clean(strings.Repeat("x", 1000))), maxMessage+1)
 }
+
+// A new organization needs a tunnel and a record. Whatever else is read comes from lists that all share.
+func TestANewOrganizationCostsLittleMoreThanOneCall(t *testing.T) {
+	w := newWorld(t, sim.Options{Budget: -1})
+	api := w.session(t, token, Options{})
+	const organizations, workers = 200, 20
+	todo := make(chan int)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := range todo {
+				name := fmt.Sprintf("org-%d", i)
+				_, err := api.FindTunnel(t.Context(), account, name, Shared)
+				require.ErrorIs(t, err, ErrNotFound)
+				tunnel, err := api.CreateTunnel(t.Context(), account, name, secret)
+				require.NoError(t, err)
+				found, err := api.FindRecords(t.Context(), zone, name+".example.com", Shared)
+				require.NoError(t, err)
+				require.Empty(t, found)
+				record := cname(name + ".example.com")
+				record.Content = tunnel.CNAME()
+				made, err := api.CreateRecord(t.Context(), zone, record)
+				require.NoError(t, err)
+				_, err = api.GetTunnel(t.Context(), account, tunnel.ID, Shared)
+				require.NoError(t, err)
+				_, err = api.GetRecord(t.Context(), zone, made.ID, Shared)
+				require.NoError(t, err)
+			}
+		})
+	}
+	for i := range organizations {
+		todo <- i
+	}
+	close(todo)
+	wg.Wait()
+	require.Len(t, w.Tunnels(account), organizations)
+	require.Len(t, w.Records(zone), organizations)
+	require.Less(t, float64(w.Count(""))/organizations, 1.3)
+}

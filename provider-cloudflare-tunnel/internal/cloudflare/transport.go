@@ -111,11 +111,11 @@ type apiError struct {
 
 // text is the error's message with its reasons.
 func (e apiError) text() string {
-	parts := []string{e.Message}
+	text := e.Message
 	for _, c := range e.Chain {
-		parts = append(parts, c.Message)
+		text += ": " + c.Message
 	}
-	return strings.Join(parts, ": ")
+	return text
 }
 
 // classify is nil for an answer that can be trusted to be a success.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -93,7 +94,7 @@ func TestAnErrorIsOneLine(t *testing.T) {
 
 	d, ok := RetryAfter(asError("x", &Error{Kind: ErrThrottled, RetryAfter: 5e9}))
 	require.True(t, ok)
-	require.EqualValues(t, 5e9, d)
+	require.Equal(t, 5*time.Second, d)
 	_, ok = RetryAfter(asError("x", &Error{Kind: ErrInvalid}))
 	require.False(t, ok)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -183,27 +184,17 @@ func (s *Shared) Settled(ctx context.Context, mg Managed) error {
 
 // OnlyObserves says that an object with these management policies changes nothing at Cloudflare, ever.
 func OnlyObserves(p xpv2.ManagementPolicies) bool {
-	for _, action := range p {
-		switch action {
-		case xpv2.ManagementActionAll, xpv2.ManagementActionCreate, xpv2.ManagementActionUpdate, xpv2.ManagementActionDelete:
-			return false
-		}
-	}
-	return len(p) > 0
+	changes := sets.New(xpv2.ManagementActionAll, xpv2.ManagementActionCreate, xpv2.ManagementActionUpdate, xpv2.ManagementActionDelete)
+	return len(p) > 0 && !changes.HasAny(p...)
 }
 
 // Creates says that an object with these management policies is made if it does not exist.
 func Creates(p xpv2.ManagementPolicies) bool {
-	for _, action := range p {
-		if action == xpv2.ManagementActionAll || action == xpv2.ManagementActionCreate {
-			return true
-		}
-	}
-	return false
+	return sets.New(p...).HasAny(xpv2.ManagementActionAll, xpv2.ManagementActionCreate)
 }
 
-// Add gives a controller its reconciler. An object is looked at again when its poll interval is over, or when it is due.
-func Add(mgr ctrl.Manager, name string, kind schema.GroupVersionKind, list resource.ManagedList, o Options, recorder event.Recorder,
+// Reconciler makes the reconciler of a kind. An object is looked at again when its poll interval is over, or when it is due.
+func Reconciler(mgr ctrl.Manager, name string, kind schema.GroupVersionKind, list resource.ManagedList, o Options, recorder event.Recorder,
 	connector managed.ReconcilerOption, due func(resource.Managed) []time.Time) (reconcile.Reconciler, error) {
 	opts := []managed.ReconcilerOption{
 		connector,
@@ -219,6 +210,9 @@ func Add(mgr ctrl.Manager, name string, kind schema.GroupVersionKind, list resou
 		// attempt made is found by its name and its mark.
 		managed.WithInitializers(),
 		managed.WithDeterministicExternalName(true),
+		// Nor need a new object's absence be doubted: Cloudflare refuses a second one, and what this process made it sees.
+		// With a grace period, deleting a new object would take as long.
+		managed.WithCreationGracePeriod(0),
 	}
 	if o.Features.Enabled(feature.EnableBetaManagementPolicies) {
 		opts = append(opts, managed.WithManagementPolicies())

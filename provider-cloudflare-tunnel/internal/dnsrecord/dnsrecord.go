@@ -24,11 +24,17 @@ import (
 
 var kind = v1alpha1.GroupVersion.WithKind(v1alpha1.DNSRecordKind)
 
+var name = managed.ControllerName(kind.GroupKind().String())
+
+// Reconciler makes the reconciler of DNSRecords.
+func Reconciler(mgr ctrl.Manager, o controller.Options, s *controller.Shared) (reconcile.Reconciler, error) {
+	c := managed.WithTypedExternalConnector[*v1alpha1.DNSRecord](&connector{Shared: s})
+	return controller.Reconciler(mgr, name, kind, &v1alpha1.DNSRecordList{}, o, s.Recorder, c, func(resource.Managed) []time.Time { return nil })
+}
+
 // Setup adds the controller to a manager.
 func Setup(mgr ctrl.Manager, o controller.Options, s *controller.Shared) error {
-	name := managed.ControllerName(kind.GroupKind().String())
-	c := managed.WithTypedExternalConnector[*v1alpha1.DNSRecord](&connector{Shared: s})
-	r, err := controller.Add(mgr, name, kind, &v1alpha1.DNSRecordList{}, o, s.Recorder, c, func(resource.Managed) []time.Time { return nil })
+	r, err := Reconciler(mgr, o, s)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 // Poll is how long to wait after a round that went well: the poll interval, moved by up to jitter to either side so
 // that the objects of a restarted provider do not stay in step, or less if something is due before.
 func Poll(interval, jitter time.Duration, now time.Time, due ...time.Time) time.Duration {
-	wait := interval + time.Duration((rand.Float64()*2-1)*float64(jitter)) //nolint:gosec // Spread, not secrecy.
+	wait := interval + time.Duration((rand.Float64()*2-1)*float64(jitter))
 	for _, t := range due {
 		if until := t.Sub(now); until > 0 {
 			wait = min(wait, until)
@@ -40,7 +40,7 @@ func Reconciler(inner reconcile.Reconciler) reconcile.Reconciler {
 		result, err := inner.Reconcile(context.WithValue(ctx, pauseKey{}, &pause), req)
 		if pause > 0 && err == nil && !result.IsZero() {
 			// A little apart, so that the first second does not use up the budget again.
-			spread := time.Duration(rand.Float64() * float64(min(pause, 10*time.Second))) //nolint:gosec // Spread, not secrecy.
+			spread := time.Duration(rand.Float64() * float64(min(pause, 10*time.Second)))
 			return reconcile.Result{RequeueAfter: pause + spread}, nil
 		}
 		return result, err

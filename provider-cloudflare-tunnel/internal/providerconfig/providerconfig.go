@@ -40,31 +40,40 @@ type config interface {
 	client.Object
 }
 
+// kinds are both kinds of provider config.
+var kinds = map[string]func() config{
+	v1alpha1.ProviderConfigKind:        func() config { return &v1alpha1.ProviderConfig{} },
+	v1alpha1.ClusterProviderConfigKind: func() config { return &v1alpha1.ClusterProviderConfig{} },
+}
+
 // Setup adds the controllers of both kinds to a manager.
 func Setup(mgr ctrl.Manager, o controller.Options, s *controller.Shared) error {
-	for kind, newConfig := range map[string]func() config{
-		v1alpha1.ProviderConfigKind:        func() config { return &v1alpha1.ProviderConfig{} },
-		v1alpha1.ClusterProviderConfigKind: func() config { return &v1alpha1.ClusterProviderConfig{} },
-	} {
-		gvk := v1alpha1.GroupVersion.WithKind(kind)
-		name := providerconfig.ControllerName(gvk.GroupKind().String())
-		counter := providerconfig.NewReconciler(mgr, resource.ProviderConfigKinds{
-			Config: gvk,
-			// Both kinds are counted by the namespaced usage: that is what a namespaced object writes down.
-			Usage:     v1alpha1.GroupVersion.WithKind(v1alpha1.ProviderConfigUsageKind),
-			UsageList: v1alpha1.GroupVersion.WithKind(v1alpha1.ProviderConfigUsageKind + "List"),
-		}, providerconfig.WithLogger(o.Logger.WithValues("controller", name)), providerconfig.WithRecorder(s.Recorder))
-		r := &reconciler{Shared: s, counter: counter, newConfig: newConfig}
+	for kind, newConfig := range kinds {
 		if err := ctrl.NewControllerManagedBy(mgr).
-			Named(name).
+			Named(controllerName(kind)).
 			WithOptions(o.ForControllerRuntime()).
 			For(newConfig(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 			Watches(&v1alpha1.ProviderConfigUsage{}, &resource.EnqueueRequestForProviderConfig{Kind: kind}).
-			Complete(r); err != nil {
+			Complete(Reconciler(mgr, kind, o, s)); err != nil {
 			return fmt.Errorf("set up the controller of %ss: %w", kind, err)
 		}
 	}
 	return nil
+}
+
+func controllerName(kind string) string {
+	return providerconfig.ControllerName(v1alpha1.GroupVersion.WithKind(kind).GroupKind().String())
+}
+
+// Reconciler makes the reconciler of one kind.
+func Reconciler(mgr ctrl.Manager, kind string, o controller.Options, s *controller.Shared) reconcile.Reconciler {
+	counter := providerconfig.NewReconciler(mgr, resource.ProviderConfigKinds{
+		Config: v1alpha1.GroupVersion.WithKind(kind),
+		// Both kinds are counted by the namespaced usage: that is what a namespaced object writes down.
+		Usage:     v1alpha1.GroupVersion.WithKind(v1alpha1.ProviderConfigUsageKind),
+		UsageList: v1alpha1.GroupVersion.WithKind(v1alpha1.ProviderConfigUsageKind + "List"),
+	}, providerconfig.WithLogger(o.Logger.WithValues("controller", controllerName(kind))), providerconfig.WithRecorder(s.Recorder))
+	return &reconciler{Shared: s, counter: counter, newConfig: kinds[kind]}
 }
 
 type reconciler struct {

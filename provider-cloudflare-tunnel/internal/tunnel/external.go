@@ -116,6 +116,9 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ex
 		}
 	}
 
+	if err := e.connectors(ctx, &cr.Status.AtProvider, &t); err != nil {
+		return managed.ExternalObservation{}, err
+	}
 	setStatus(&cr.Status.AtProvider, t)
 	cr.SetConditions(xpv2.Available())
 	changes := Plan(cr.Spec.ForProvider, t, mark, cr.Status.AtProvider.LastRotationTime, e.Now())
@@ -372,6 +375,24 @@ func foreign(t cloudflare.Tunnel, verdict ownership.Verdict) error {
 	}
 	return &controller.ConflictError{Message: fmt.Sprintf("tunnel %s in account %s already is named %q and is %s, so it is neither changed nor deleted; %s",
 		t.ID, t.Account, t.Name, verdict, advice)}
+}
+
+// connectors fills in the connectors of a connected tunnel where Cloudflare leaves them out of it, as it has announced. That
+// takes a call for each tunnel, so it is made only when the tunnel's status changed.
+func (e *external) connectors(ctx context.Context, before *v1alpha1.TunnelObservation, t *cloudflare.Tunnel) error {
+	connected := t.Status == v1alpha1.TunnelHealthy || t.Status == v1alpha1.TunnelDegraded
+	if !connected || len(t.Connectors) > 0 {
+		return nil
+	}
+	if before.ID == t.ID && before.Status == t.Status {
+		for _, c := range before.Connectors {
+			t.Connectors = append(t.Connectors, cloudflare.Connector{ID: c.ID, Version: c.Version, Colos: c.Colos})
+		}
+		return nil
+	}
+	var err error
+	t.Connectors, err = e.api.Connectors(ctx, t.Account, t.ID)
+	return err
 }
 
 // setStatus tells what was seen.

@@ -23,11 +23,17 @@ import (
 
 var kind = v1alpha1.GroupVersion.WithKind(v1alpha1.TunnelKind)
 
+var name = managed.ControllerName(kind.GroupKind().String())
+
+// Reconciler makes the reconciler of Tunnels.
+func Reconciler(mgr ctrl.Manager, o controller.Options, s *controller.Shared) (reconcile.Reconciler, error) {
+	c := managed.WithTypedExternalConnector[*v1alpha1.Tunnel](&connector{Shared: s, marks: &marks{}})
+	return controller.Reconciler(mgr, name, kind, &v1alpha1.TunnelList{}, o, s.Recorder, c, due)
+}
+
 // Setup adds the controller to a manager.
 func Setup(mgr ctrl.Manager, o controller.Options, s *controller.Shared) error {
-	name := managed.ControllerName(kind.GroupKind().String())
-	c := managed.WithTypedExternalConnector[*v1alpha1.Tunnel](&connector{Shared: s, marks: &marks{}})
-	r, err := controller.Add(mgr, name, kind, &v1alpha1.TunnelList{}, o, s.Recorder, c, due)
+	r, err := Reconciler(mgr, o, s)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func TestBadCallsAreRefused(t *testing.T) {
 		"a malformed record":           {method: "GET", path: records + "/acme", status: 404, code: 7003},
 		"an unknown tunnel":            {method: "GET", path: tunnels + "/" + cid, status: 404, code: 1003},
 		"an unknown record":            {method: "DELETE", path: records + "/" + acc, status: 404, code: 81044},
-		"an unknown parameter":         {method: "GET", path: tunnels + "?nmae=x", status: 400, code: 6007},
+		"an unknown parameter":         {method: "GET", path: tunnels + "?nam=x", status: 400, code: 6007},
 		"a bad page":                   {method: "GET", path: tunnels + "?page=0", status: 400, code: 6007},
 		"too long a page":              {method: "GET", path: tunnels + "?per_page=1001", status: 400, code: 6007},
 		"a bad flag":                   {method: "GET", path: tunnels + "?is_deleted=no", status: 400, code: 6007},

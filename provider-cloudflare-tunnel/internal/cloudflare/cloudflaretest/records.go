@@ -37,8 +37,9 @@ var recordParams = []string{
 func (s *Simulator) Records(zoneID string) []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []Record
-	for _, r := range s.zones[zoneID].records {
+	records := s.zones[zoneID].records
+	out := make([]Record, 0, len(records))
+	for _, r := range records {
 		out = append(out, r.Record)
 	}
 	return out

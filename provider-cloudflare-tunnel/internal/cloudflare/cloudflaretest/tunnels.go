@@ -67,8 +67,9 @@ func (t *tunnel) status() string {
 func (s *Simulator) Tunnels(accountID string) []Tunnel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []Tunnel
-	for _, t := range s.accounts[accountID].live() {
+	live := s.accounts[accountID].live()
+	out := make([]Tunnel, 0, len(live))
+	for _, t := range live {
 		view := Tunnel{ID: t.id, Name: t.name, Status: t.status(), Secret: bytes.Clone(t.secret), CreatedAt: t.created}
 		for _, c := range t.connectors {
 			view.Connectors = append(view.Connectors, c.id)
@@ -129,6 +130,12 @@ func (a *account) find(id string) *tunnel {
 	return nil
 }
 
+// What cloudflared logs when the edge refuses it.
+var (
+	errUnknownTunnel = errors.New("Unauthorized: Tunnel not found")      //nolint:staticcheck // Its own words.
+	errWrongSecret   = errors.New("Unauthorized: Invalid tunnel secret") //nolint:staticcheck // Its own words.
+)
+
 // Connect plays a cloudflared that runs with a tunnel's token: it is refused if the tunnel is gone or the secret is not
 // the current one. A connector that is connected already is left as it is, so it may be reported again and again.
 func (s *Simulator) Connect(token, connectorID, version string, colos ...string) error {
@@ -152,9 +159,9 @@ func (s *Simulator) Connect(token, connectorID, version string, colos ...string)
 	t := s.accounts[fields.A].find(fields.T)
 	switch {
 	case t == nil:
-		return errors.New("Unauthorized: Tunnel not found")
+		return errUnknownTunnel
 	case !bytes.Equal(t.secret, fields.S):
-		return errors.New("Unauthorized: Invalid tunnel secret")
+		return errWrongSecret
 	case slices.ContainsFunc(t.connectors, func(c *connector) bool { return c.id == connectorID }):
 		return nil
 	}
@@ -219,7 +226,7 @@ func (s *Simulator) tunnelJSON(a *account, t *tunnel) map[string]any {
 }
 
 func (c *connector) json(ofClient bool) []map[string]any {
-	var out []map[string]any
+	out := make([]map[string]any, 0, len(c.connections))
 	for i, id := range c.connections {
 		conn := map[string]any{
 			"id": id, "uuid": id, "client_id": c.id, "client_version": c.version, "colo_name": c.colos[i%len(c.colos)],
