@@ -1,8 +1,8 @@
 package behaviour_test
 
 import (
-	"net/http"
 	"errors"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
