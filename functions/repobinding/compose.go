@@ -6,7 +6,7 @@ import (
 	"aphex.io/platform/functions/internal/settings"
 )
 
-// Compose returns everything that a RepoBinding owns, in the order of the data model's twelve steps.
+// Compose returns everything that a RepoBinding owns, in the order of the twelve steps that its status counts.
 func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired, error) {
 	cfg, err := settings.Read(seen)
 	if err != nil {

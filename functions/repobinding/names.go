@@ -57,7 +57,7 @@ const (
 )
 
 const (
-	// managedBy is who the data model says makes a pipeline's objects.
+	// managedBy is what a pipeline's objects name as their maker.
 	managedBy = "platform-controller"
 	// labelDelivery traces a run back to GitHub's delivery of the event.
 	labelDelivery = "platform.aphex/delivery"

@@ -9,7 +9,7 @@ import (
 	"aphex.io/platform/functions/internal/object"
 )
 
-// steps is how many steps the data model counts.
+// steps is how many provisioning steps a binding has.
 const steps = 12
 
 // step is one of the twelve, judged.

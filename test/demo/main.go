@@ -58,6 +58,7 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	began := time.Now()
 	p.line("Aphex on this machine: a real API server, Crossplane and Tekton Triggers as plain processes on")
 	p.line("loopback. Nodes and pods are played by KWOK: they become ready, but no container runs.")
+	p.line("A stand-in judges secret stores as the External Secrets operator would.")
 
 	p.stage("Start the control plane")
 	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Functions: controlplane.AphexFunctions(), Log: p.detail})

@@ -61,11 +61,11 @@ spec:
 }
 
 // knowledgeBase is a small claim.
-func knowledgeBase(namespace, name string, settings ...setting) *object {
+func knowledgeBase(namespace, name string) *object {
 	return claimOf("KnowledgeBase", namespace, name, map[string]any{
 		"displayName":  "End to end",
 		"repositories": []any{map[string]any{"url": "https://github.com/example/docs"}},
-	}, settings)
+	}, nil)
 }
 
 func claimOf(kind, namespace, name string, spec map[string]any, settings []setting) *object {

@@ -19,7 +19,7 @@ func knowledgeBases() []Case {
 		return repositories(out...)
 	}
 	claims := []Case{
-		{Name: "a knowledge base as the data model has it"},
+		{Name: "a knowledge base as its documentation has it"},
 		{Name: "a knowledge base without a description", Patch: without("description")},
 		{Name: "a display name outside ASCII", Patch: spec("displayName", "Doku für alle")},
 		{Name: "a description of 2048 characters", Patch: spec("description", strings.Repeat("d", 2048))},

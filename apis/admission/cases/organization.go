@@ -12,7 +12,7 @@ func organizations() []Case {
 		tooLong = "must have at most 59 characters, so that the namespace org-<name> has at most 63"
 	)
 	claims := []Case{
-		{Name: "an organization as the data model has it", Patch: spec("webhookSecret", "my-custom-secret")},
+		{Name: "an organization as its documentation has it", Patch: spec("webhookSecret", "my-custom-secret")},
 		{Name: "an organization without a webhook secret"},
 		{Name: "an organization that is suspended", Patch: "spec: {suspend: true}"},
 		{Name: "an organization whose claim asks for its connection secret", Patch: "spec: {writeConnectionSecretToRef: {name: acme-corp-webhook}}"},

@@ -14,7 +14,7 @@ func repoBindings() []Case {
 		changed      = "cannot be changed; delete this RepoBinding and create another"
 	)
 	claims := []Case{
-		{Name: "a binding as the data model has it"},
+		{Name: "a binding as its documentation has it"},
 		{Name: "a binding with every optional field", Patch: "spec: {permissionProfile: elevated, branch: release/1.2, suspend: true}"},
 		{Name: "a binding whose claim asks for its connection secret", Patch: "spec: {writeConnectionSecretToRef: {name: my-application-webhook}}"},
 		{Name: "an owner of 39 and a repository of 100 characters", Patch: fmt.Sprintf("spec: {repoOrg: %s, repoName: %s}", strings.Repeat("o", 39), strings.Repeat("r", 100))},
