@@ -48,7 +48,8 @@ terraform: tools-terraform ## Parse the generated Terraform backend with terrafo
 	$(GO) test ./functions/repobinding -run TestTerraform -count=1
 
 e2e: tools-controlplane build ## End-to-end tests on a control plane of real parts
-	cd test && $(GO) test ./controlplane ./demo ./e2e -count=1 -timeout 40m -v
+	cd test && $(GO) test ./controlplane ./demo ./bench -count=1 -timeout 10m -v
+	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
 
 fuzz: crds ## Fuzz every target for FUZZTIME (30s)
 	@for f in $(FUNCTIONS); do \

@@ -253,8 +253,9 @@ func (c *ControlPlane) Kill(name string) error {
 }
 
 // Restart starts a process again, on the same ports, and waits until it serves.
-// A process that still runs is killed first.
-func (c *ControlPlane) Restart(ctx context.Context, name string) error {
+// A process that still runs is killed first. Extra arguments hold until the next
+// Restart.
+func (c *ControlPlane) Restart(ctx context.Context, name string, extra ...string) error {
 	p, err := c.process(name)
 	if err != nil {
 		return err
@@ -262,6 +263,7 @@ func (c *ControlPlane) Restart(ctx context.Context, name string) error {
 	if err := p.kill(); err != nil {
 		return err
 	}
+	p.extra = extra
 	return p.start(ctx)
 }
 

@@ -28,6 +28,8 @@ type process struct {
 	// ports is how many free ports the program needs; args gets them.
 	ports int
 	args  func(port []int) []string
+	// extra are arguments that Restart added.
+	extra []string
 	// ready says whether the program serves and, if not, what was seen. A
 	// program without it counts as ready once it runs.
 	ready func(ctx context.Context, port []int) (ok bool, seen string)
@@ -147,7 +149,7 @@ func (p *process) spawn() error {
 		return err
 	}
 
-	cmd := exec.Command(p.binary, p.args(p.port)...) //nolint:noctx // It outlives the call that starts it; kill ends it.
+	cmd := exec.Command(p.binary, append(p.args(p.port), p.extra...)...) //nolint:noctx // It outlives the call that starts it; kill ends it.
 	cmd.Dir = p.dir
 	cmd.Env = append(environment(p.dir), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
