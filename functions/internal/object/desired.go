@@ -170,10 +170,8 @@ func (d *Desired) Hold(key, ref, why string) {
 	if ns := seen.Namespace(); ns != "" {
 		keep["namespace"] = ns
 	}
-	for _, k := range []string{"annotations", "labels"} {
-		if v, ok := meta[k]; ok {
-			keep[k] = v
-		}
+	if labels, ok := meta["labels"]; ok {
+		keep["labels"] = labels
 	}
 	if annotations := ownAnnotations(meta); len(annotations) > 0 {
 		keep["annotations"] = annotations

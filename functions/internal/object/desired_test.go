@@ -212,3 +212,14 @@ composed resource "kindless": apiVersion, kind and metadata.name are required
 composed resource "unsendable": spec: `)
 	require.Equal(t, "one", object.NewObject(d.Resources()["one"].Object).Name())
 }
+
+func TestAHeldObjectHasNoEmptyAnnotations(t *testing.T) {
+	seen := cluster(t, map[string]string{
+		"box": `{apiVersion: v1, kind: ConfigMap, metadata: {name: box, annotations: {crossplane.io/composition-resource-name: box}, labels: {a: b}}}`,
+	}, nil)
+	d := object.NewDesired(seen)
+	d.Hold("box", "ConfigMap box", "kept")
+	require.Equal(t, map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "box", "labels": map[string]any{"a": "b"}},
+	}, object.NewObject(d.Resources()["box"].Object).Map())
+}
