@@ -7,6 +7,7 @@ SHELL := bash
 include tools/tools.mk
 
 FUNCTIONS := organization repobinding knowledgebase
+PROVIDER  := provider-cloudflare-tunnel
 BIN       := .cache/bin
 # A developer's GOFLAGS or GOWORK must not change what is built.
 GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
@@ -17,11 +18,13 @@ GENERATED := package/crds provider-cloudflare-tunnel/apis
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## Build the functions into .cache/bin
+build: ## Build the functions and the provider, and what plays Cloudflare for tests, into .cache/bin
 	@mkdir -p $(BIN)
 	@for f in $(FUNCTIONS); do \
 		CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/function-$$f ./functions/$$f; \
 	done
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/$(PROVIDER) ./$(PROVIDER)/cmd/provider
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/cloudflare-simulator ./$(PROVIDER)/internal/cloudflare/cloudflaretest/simulator
 
 
 

@@ -4,12 +4,12 @@ import (
 	"fmt"
 
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
+	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/externalsecrets"
 	"aphex.io/platform/functions/internal/kube"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
 	"aphex.io/platform/functions/internal/tekton"
-	cloudflarev1alpha1 "aphex.io/platform/provider-cloudflare-tunnel/apis/v1alpha1"
 )
 
 // The keys of the composed objects. Crossplane knows each object by its key: a renamed one is deleted and made anew.
@@ -94,19 +94,17 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	}
 
 	if set.Integrations.Cloudflare {
-		if m.served(tunnelCRD, cloudflareVersion, keyTunnel, cloudflarev1alpha1.TunnelKind, n.Namespace, n.Tunnel) {
-			d.AddWhen(home, keyTunnel, tunnel(set, seen, n), object.ReadyWhen("Ready"))
+		if m.served(cloudflare.TunnelCRD, cloudflare.Version, keyTunnel, cloudflare.TunnelKind, n.Namespace, n.Tunnel) {
+			d.AddWhen(home, keyTunnel, tunnel(set, seen, n), readyAtCloudflare)
 		}
 		switch {
-		case !m.served(recordCRD, cloudflareVersion, keyRecord, cloudflarev1alpha1.DNSRecordKind, n.Namespace, n.Record):
+		case !m.served(cloudflare.DNSRecordCRD, cloudflare.Version, keyRecord, cloudflare.DNSRecordKind, n.Namespace, n.Record):
 		case changesZone(set, seen, n):
-			d.Withdraw(keyRecord, object.Ref(cloudflarev1alpha1.DNSRecordKind, n.Namespace, n.Record), "being replaced by one in another zone")
+			d.Withdraw(keyRecord, object.Ref(cloudflare.DNSRecordKind, n.Namespace, n.Record), "being replaced by one in another zone")
 		default:
-			d.AddWhen(home, keyRecord, record(set, seen, n), object.ReadyWhen("Ready"))
+			d.AddWhen(home, keyRecord, record(set, seen, n), readyAtCloudflare)
 		}
-		if err := addConnector(d, home, set, seen, n); err != nil {
-			return nil, err
-		}
+		addConnector(d, home, set, seen, n)
 	}
 
 	report(d, xr, set, seen, n, m.crds)
@@ -116,7 +114,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 
 // addConnector adds cloudflared once it is known for which tunnel it runs, and with which credentials. If either is lost
 // later, what runs is left as it is.
-func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *object.Observed, n names) error {
+func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *object.Observed, n names) {
 	tunnel := seen.Composed(keyTunnel)
 	credentials := seen.Get("v1", "Secret", n.Namespace, n.Credentials)
 	id, why := tunnelID(tunnel, seen.Offline), ""
@@ -125,24 +123,20 @@ func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *ob
 		why = "its tunnel has no id yet"
 	case seen.Offline:
 	// Administrators may create Secrets here, so only the one that the provider wrote counts.
-	case owner == "" || owner != tunnel.UID() || credentials.SecretData(cloudflarev1alpha1.ConnectionKeyCredentials) == nil:
+	case owner == "" || owner != tunnel.UID() || credentials.SecretData(cloudflare.CredentialsKey) == nil:
 		why = "waiting for the provider to write " + object.Ref("Secret", n.Namespace, n.Credentials)
 	}
 	if why != "" {
 		d.Hold(keyConnectorConfig, object.Ref("ConfigMap", n.Namespace, connectorConfig), why)
 		d.Hold(keyConnector, object.Ref("Deployment", n.Namespace, connectorName), why)
 		d.Hold(keyConnectorBudget, object.Ref("PodDisruptionBudget", n.Namespace, connectorName), why)
-		return nil
+		return
 	}
 
-	configuration, err := connectorConfiguration(set, id, n)
-	if err != nil {
-		return err
-	}
+	configuration := connectorConfiguration(set, id, n)
 	d.AddWhen(home, keyConnectorConfig, connectorConfigMap(configuration, n), object.ReadyWhenSeen)
 	d.AddWhen(home, keyConnector, connector(set, configuration, credentials, n), object.ReadyWhenRolledOut)
 	d.AddWhen(home, keyConnectorBudget, connectorDisruptionBudget(n), object.ReadyWhenSeen)
-	return nil
 }
 
 // missing remembers which objects wait for a CRD.

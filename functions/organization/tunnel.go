@@ -1,35 +1,35 @@
 package main
 
 import (
-	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
-	"aphex.io/platform/provider-cloudflare-tunnel/apis/v1alpha1"
-)
-
-// The CRDs and the version of the Cloudflare provider.
-const (
-	tunnelCRD         = "tunnels.cloudflare.aphex.io"
-	recordCRD         = "dnsrecords.cloudflare.aphex.io"
-	cloudflareVersion = "v1alpha1"
 )
 
 // offlineTunnelID stands for the id that only Cloudflare can give, so that a render without a cluster shows everything.
 const offlineTunnelID = "00000000-0000-0000-0000-000000000000"
 
+// readyAtCloudflare judges what the provider manages. Its conditions are those of the provider's package condition.
+var readyAtCloudflare = object.ReadyWhenManaged(
+	object.Condition{Type: "Conflict", Status: object.True},
+	object.Condition{Type: "Authorized", Status: object.False},
+	object.Condition{Type: "Throttled", Status: object.True},
+)
+
 // tunnel asks for a tunnel whose ingress rules are beside its connectors, out of reach of Cloudflare's dashboard.
-func tunnel(set *settings.Settings, seen *object.Observed, n names) *v1alpha1.Tunnel {
-	return &v1alpha1.Tunnel{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.TunnelKind},
+func tunnel(set *settings.Settings, seen *object.Observed, n names) *cloudflare.Tunnel {
+	return &cloudflare.Tunnel{
+		TypeMeta:   metav1.TypeMeta{APIVersion: cloudflare.APIVersion, Kind: cloudflare.TunnelKind},
 		ObjectMeta: n.Meta(n.Tunnel),
-		Spec: v1alpha1.TunnelSpec{
-			ManagedResourceSpec: managed(set, &xpv2.LocalSecretReference{Name: n.Credentials}),
-			ForProvider: v1alpha1.TunnelParameters{
+		Spec: cloudflare.TunnelSpec{
+			WriteConnectionSecretTo: cloudflare.SecretReference{Name: n.Credentials},
+			ProviderConfig:          providerConfig(set),
+			ForProvider: cloudflare.TunnelParameters{
 				Name:         n.Namespace,
-				AccountID:    optional(accountID(set, seen)),
-				ConfigSource: v1alpha1.TunnelConfigSourceLocal,
+				AccountID:    accountID(set, seen),
+				ConfigSource: cloudflare.ConfigSourceLocal,
 			},
 		},
 	}
@@ -52,19 +52,19 @@ func accountID(set *settings.Settings, seen *object.Observed) string {
 }
 
 // record is the public host name of the organization's webhook.
-func record(set *settings.Settings, seen *object.Observed, n names) *v1alpha1.DNSRecord {
-	return &v1alpha1.DNSRecord{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.DNSRecordKind},
+func record(set *settings.Settings, seen *object.Observed, n names) *cloudflare.DNSRecord {
+	return &cloudflare.DNSRecord{
+		TypeMeta:   metav1.TypeMeta{APIVersion: cloudflare.APIVersion, Kind: cloudflare.DNSRecordKind},
 		ObjectMeta: n.Meta(n.Record),
-		Spec: v1alpha1.DNSRecordSpec{
-			ManagedResourceSpec: managed(set, nil),
-			ForProvider: v1alpha1.DNSRecordParameters{
-				Zone:      optional(zone(set, seen, n)),
-				Type:      v1alpha1.DNSRecordTypeCNAME,
-				Name:      set.WebhookHost(n.Org),
-				TunnelRef: &v1alpha1.TunnelReference{Name: n.Tunnel},
-				Proxied:   new(true),
-				TTL:       new(int64(1)),
+		Spec: cloudflare.DNSRecordSpec{
+			ProviderConfig: providerConfig(set),
+			ForProvider: cloudflare.DNSRecordParameters{
+				Zone:    zone(set, seen, n),
+				Type:    cloudflare.TypeCNAME,
+				Name:    set.WebhookHost(n.Org),
+				Tunnel:  cloudflare.TunnelReference{Name: n.Tunnel},
+				Proxied: true,
+				TTL:     1,
 			},
 		},
 	}
@@ -87,17 +87,7 @@ func changesZone(set *settings.Settings, seen *object.Observed, n names) bool {
 	return have.Exists() && have.String("spec", "forProvider", "zone") != zone(set, seen, n)
 }
 
-func managed(set *settings.Settings, secret *xpv2.LocalSecretReference) xpv2.ManagedResourceSpec {
+func providerConfig(set *settings.Settings) cloudflare.ProviderConfigReference {
 	pc := set.Cloudflare.ProviderConfig
-	return xpv2.ManagedResourceSpec{
-		WriteConnectionSecretToReference: secret,
-		ProviderConfigReference:          &xpv2.ProviderConfigReference{Kind: pc.Kind, Name: pc.Name},
-	}
-}
-
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+	return cloudflare.ProviderConfigReference{Kind: pc.Kind, Name: pc.Name}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -183,13 +185,30 @@ type activity struct {
 	// runs are those of the function, writes are requests of Crossplane that change something, and processor is the time
 	// that all processes used, in seconds: it is the same on a busy machine.
 	runs, writes, processor float64
+	// processes are the processor seconds of each process.
+	processes map[string]float64
 }
 
 func (a activity) since(before activity, claims int) activity {
 	n := float64(claims)
-	return activity{
+	out := activity{
 		runs: (a.runs - before.runs) / n, writes: (a.writes - before.writes) / n, processor: (a.processor - before.processor) / n,
+		processes: make(map[string]float64, len(a.processes)),
 	}
+	for name, used := range a.processes {
+		out.processes[name] = (used - before.processes[name]) / n
+	}
+	return out
+}
+
+// dearest lists the processes that used most of the processor, in seconds.
+func (a activity) dearest() string {
+	names := slices.SortedFunc(maps.Keys(a.processes), func(x, y string) int { return cmp.Compare(a.processes[y], a.processes[x]) })
+	var out []string
+	for _, name := range names[:min(6, len(names))] {
+		out = append(out, fmt.Sprintf("%s %.2f", name, a.processes[name]))
+	}
+	return strings.Join(out, ", ")
 }
 
 func (l *live) activity(ctx context.Context, a api) (activity, error) {
@@ -201,7 +220,9 @@ func (l *live) activity(ctx context.Context, a api) (activity, error) {
 	if err != nil {
 		return activity{}, err
 	}
-	out := activity{at: time.Now(), runs: function.sum("grpc_server_handled_total", `grpc_method="RunFunction"`)}
+	out := activity{
+		at: time.Now(), runs: function.sum("grpc_server_handled_total", `grpc_method="RunFunction"`), processes: map[string]float64{},
+	}
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 		out.writes += crossplane.sum("rest_client_requests_total", `method="`+method+`"`)
 	}
@@ -211,6 +232,7 @@ func (l *live) activity(ctx context.Context, a api) (activity, error) {
 			return activity{}, fmt.Errorf("%s: %w", name, err)
 		}
 		out.processor += used.Seconds()
+		out.processes[name] = used.Seconds()
 	}
 	return out, nil
 }

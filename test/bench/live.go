@@ -214,6 +214,7 @@ func (l *live) many(ctx context.Context, t *table, apis []api) error {
 			return err
 		}
 		created[i], work[i] = up.done, after.since(before, len(names))
+		l.o.log("processor seconds for each of %d %s: %s", len(names), a.claims.Resource, work[i].dearest())
 		if i == 0 && l.o.idle > 0 {
 			if err := l.watchIdle(ctx, rest, a, len(names)); err != nil {
 				return err

@@ -71,8 +71,10 @@ type ControlPlane struct {
 	stopped   bool
 
 	// neighbour lets only one caller of Install start what runs of a neighbour.
-	neighbour          sync.Mutex
-	cloudflare, stores *standIn
+	neighbour sync.Mutex
+	standIns  []*standIn
+
+	cloudflare *Cloudflare
 }
 
 // Start starts a control plane and returns when a claim can be applied. On
@@ -183,6 +185,11 @@ func (c *ControlPlane) start(ctx context.Context, o Options) error {
 		return c.stage("Aphex APIs", func() error { return c.installAPIs(ctx) })
 	})
 	all.Go(func() error {
+		return c.stage("Cloudflare provider and simulator", func() error {
+			return errors.Join(c.startCloudflare(ctx), c.startProvider(ctx))
+		})
+	})
+	all.Go(func() error {
 		// The API server spends much time on each CRD, and twice as much if many come
 		// at once.
 		<-crossplane
@@ -270,12 +277,11 @@ func (c *ControlPlane) Restart(ctx context.Context, name string, extra ...string
 // Stop ends every process, the last one started first, and removes the state
 // folder unless Options named one. It may be called more than once.
 func (c *ControlPlane) Stop() error {
-	c.StopCloudflare()
 	c.neighbour.Lock()
-	if c.stores != nil {
-		c.stores.stop()
-		c.stores = nil
+	for _, s := range c.standIns {
+		s.stop()
 	}
+	c.standIns = nil
 	c.neighbour.Unlock()
 	c.mu.Lock()
 	c.stopped = true

@@ -3,7 +3,6 @@ package controlplane
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -27,7 +26,7 @@ import (
 // The processes of a control plane without functions.
 var everything = []string{
 	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
-	"crossplane", "crossplane-rbac", "tekton-triggers-controller",
+	"crossplane", "crossplane-rbac", "tekton-triggers-controller", "cloudflare-simulator", "provider-cloudflare-tunnel",
 }
 
 // start starts a control plane that ends with the test.
@@ -53,7 +52,7 @@ func TestControlPlane(t *testing.T) {
 	t.Run("gives each part its own rights", func(t *testing.T) { testRights(t, c) })
 	t.Run("listens on loopback only", func(t *testing.T) { testLoopback(t, c) })
 	t.Run("starts a killed process again", func(t *testing.T) { testRestart(t, c) })
-	t.Run("plays Cloudflare when asked to", func(t *testing.T) { testCloudflare(t, c) })
+	t.Run("has a Cloudflare that the provider reaches once it has a token", func(t *testing.T) { testCloudflare(t, c) })
 	t.Run("says whether External Secrets could use a store", func(t *testing.T) { testStore(t, c) })
 	t.Run("stands beside another one", func(t *testing.T) {
 		other := start(t, Options{Without: Neighbours()})
@@ -81,6 +80,7 @@ func testRights(t *testing.T, c *ControlPlane) {
 	core := serviceAccountUser("crossplane-system", "crossplane")
 	manager := serviceAccountUser("crossplane-system", "rbac-manager")
 	triggers := serviceAccountUser("tekton-pipelines", "tekton-triggers-controller")
+	provider := serviceAccountUser("crossplane-system", "provider-cloudflare-tunnel")
 	for name, r := range map[string]struct {
 		user                            string
 		verb, group, resource, instance string
@@ -100,6 +100,9 @@ func testRights(t *testing.T, c *ControlPlane) {
 		"the Triggers controller reads no secrets":            {triggers, "get", "", "secrets", "", false},
 		"the scheduler is no administrator":                   {"system:kube-scheduler", "get", "", "secrets", "", false},
 		"the controller manager does not hold what others do": {"system:kube-controller-manager", "create", "", "pods", "", false},
+		"the provider writes connection secrets":              {provider, "create", "", "secrets", "", true},
+		"the provider makes no tunnels of its own":            {provider, "create", "cloudflare.aphex.io", "tunnels", "", false},
+		"the provider deletes no secrets":                     {provider, "delete", "", "secrets", "", false},
 		"KWOK reads no secrets":                               {"aphex:kwok", "get", "", "secrets", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +132,7 @@ func testRights(t *testing.T, c *ControlPlane) {
 	require.ElementsMatch(t,
 		[]string{"system:serviceaccounts", "system:serviceaccounts:crossplane-system", "system:authenticated"},
 		self.Status.UserInfo.Groups)
-	for _, name := range []string{"crossplane", "crossplane-rbac", "tekton-triggers-controller"} {
+	for _, name := range []string{"crossplane", "crossplane-rbac", "tekton-triggers-controller", "provider-cloudflare-tunnel"} {
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", c.PID(name)))
 		require.NoError(t, err)
 		arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID(name)))
@@ -152,7 +155,7 @@ func testLoopback(t *testing.T, c *ControlPlane) {
 
 func testRestart(t *testing.T, c *ControlPlane) {
 	t.Helper()
-	for _, name := range []string{"kube-apiserver", "crossplane"} {
+	for _, name := range []string{"kube-apiserver", "crossplane", "provider-cloudflare-tunnel"} {
 		before := c.PID(name)
 		require.NoError(t, c.Kill(name))
 		require.Zero(t, c.PID(name))
@@ -167,6 +170,7 @@ func testRestart(t *testing.T, c *ControlPlane) {
 
 func testCloudflare(t *testing.T, c *ControlPlane) {
 	t.Helper()
+	const namespace = "platform-system"
 	require.NoError(t, c.Apply(t.Context(), `
 apiVersion: cloudflare.aphex.io/v1alpha1
 kind: Tunnel
@@ -179,43 +183,50 @@ apiVersion: cloudflare.aphex.io/v1alpha1
 kind: DNSRecord
 metadata: {name: acme, namespace: platform-system}
 spec:
-  forProvider: {name: acme.example.com, tunnelRef: {name: acme}}
+  forProvider: {name: acme.arbiter-dev.com, tunnelRef: {name: acme}}
 `))
 	get := func(kind string) *unstructured.Unstructured {
 		obj := &unstructured.Unstructured{}
 		obj.SetAPIVersion("cloudflare.aphex.io/v1alpha1")
 		obj.SetKind(kind)
-		obj.SetNamespace("platform-system")
+		obj.SetNamespace(namespace)
 		resource, err := c.client.resource(obj)
 		require.NoError(t, err)
 		obj, err = resource.Get(t.Context(), "acme", metav1.GetOptions{})
 		require.NoError(t, err)
 		return obj
 	}
-	require.NotContains(t, get("Tunnel").Object, "status")
+	awaitStatus := func(want string) {
+		t.Helper()
+		require.NoError(t, await(t.Context(), "a tunnel that is "+want, func(context.Context) (bool, string, error) {
+			status := stringAt(get("Tunnel"), "", "status", "atProvider", "status")
+			return status == want, status, nil
+		}))
+	}
+	require.NoError(t, await(t.Context(), "the provider to say what it lacks", func(context.Context) (bool, string, error) {
+		_, said := conditionTrue(get("Tunnel"), "Authorized")
+		return strings.Contains(said, "ClusterProviderConfig default"), said, nil
+	}))
+	nothing, err := c.Cloudflare().Tunnels(t.Context(), CloudflareAccount)
+	require.NoError(t, err)
+	require.Empty(t, nothing)
 
-	require.NoError(t, c.PlayCloudflare(t.Context()))
-	require.NoError(t, c.PlayCloudflare(t.Context()))
+	require.NoError(t, c.ConnectCloudflare(t.Context()))
 	for _, kind := range []string{"Tunnel", "DNSRecord"} {
 		require.NoError(t, c.awaitCondition(t.Context(), "Ready", []*unstructured.Unstructured{get(kind)}))
 	}
-	tunnel, record := get("Tunnel"), get("DNSRecord")
-	id := stringAt(tunnel, "", "status", "atProvider", "id")
-	require.Equal(t, id, tunnel.GetAnnotations()["crossplane.io/external-name"])
-	require.Equal(t, "inactive", stringAt(tunnel, "", "status", "atProvider", "status"))
-	require.Equal(t, id+".cfargotunnel.com", stringAt(record, "", "status", "atProvider", "content"))
-	require.Equal(t, "acme.example.com", stringAt(record, "", "status", "atProvider", "fqdn"))
-	secret, err := c.client.CoreV1().Secrets("platform-system").Get(t.Context(), "acme-credentials", metav1.GetOptions{})
+	tunnels, err := c.Cloudflare().Tunnels(t.Context(), CloudflareAccount)
 	require.NoError(t, err)
-	require.True(t, metav1.IsControlledBy(secret, tunnel))
-	require.Equal(t, id, string(secret.Data["tunnelID"]))
+	require.Len(t, tunnels, 1)
+	require.Equal(t, get("Tunnel").GetAnnotations()["crossplane.io/external-name"], tunnels[0].ID)
+	records, err := c.Cloudflare().Records(t.Context(), CloudflareZone)
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+	require.Equal(t, "acme.arbiter-dev.com", records[0].Name)
+	require.Equal(t, tunnels[0].ID+".cfargotunnel.com", records[0].Content)
 
-	// It has nothing more to write.
-	time.Sleep(300 * time.Millisecond)
-	require.Equal(t, tunnel.GetResourceVersion(), get("Tunnel").GetResourceVersion())
-	require.Equal(t, record.GetResourceVersion(), get("DNSRecord").GetResourceVersion())
-
-	// cloudflared runs if it has the credentials, and then the tunnel is healthy.
+	// cloudflared connects if it has the credentials.
+	awaitStatus("inactive")
 	require.NoError(t, c.Apply(t.Context(), `
 apiVersion: apps/v1
 kind: Deployment
@@ -224,18 +235,29 @@ spec:
   selector: {matchLabels: {app: cloudflared}}
   template:
     metadata: {labels: {app: cloudflared}}
-    spec: {containers: [{name: cloudflared, image: cloudflared}]}
+    spec:
+      containers: [{name: cloudflared, image: "example.org/cloudflared:2026.4.0"}]
+      volumes:
+      - name: credentials
+        secret: {secretName: acme-credentials, items: [{key: credentials.json, path: credentials.json}]}
 `))
-	require.NoError(t, await(t.Context(), "a healthy tunnel", func(context.Context) (bool, string, error) {
-		status := stringAt(get("Tunnel"), "", "status", "atProvider", "status")
-		return status == "healthy", status, nil
+	awaitStatus("healthy")
+	require.NoError(t, c.client.AppsV1().Deployments(namespace).Delete(t.Context(), "cloudflared", metav1.DeleteOptions{}))
+	awaitStatus("down")
+
+	for _, kind := range []string{"Tunnel", "DNSRecord"} {
+		resource, err := c.client.resource(get(kind))
+		require.NoError(t, err)
+		require.NoError(t, resource.Delete(t.Context(), "acme", metav1.DeleteOptions{}))
+	}
+	require.NoError(t, await(t.Context(), "nothing to be left at Cloudflare", func(ctx context.Context) (bool, string, error) {
+		tunnels, err := c.Cloudflare().Tunnels(ctx, CloudflareAccount)
+		if err != nil {
+			return false, "", err
+		}
+		records, err := c.Cloudflare().Records(ctx, CloudflareZone)
+		return len(tunnels)+len(records) == 0, fmt.Sprint(tunnels, records), err
 	}))
-	require.NoError(t, c.client.AppsV1().Deployments("platform-system").Delete(t.Context(), "cloudflared", metav1.DeleteOptions{}))
-	require.NoError(t, await(t.Context(), "a tunnel without connectors", func(context.Context) (bool, string, error) {
-		status := stringAt(get("Tunnel"), "", "status", "atProvider", "status")
-		return status == "down", status, nil
-	}))
-	c.StopCloudflare()
 }
 
 func testStore(t *testing.T, c *ControlPlane) {
@@ -282,18 +304,6 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
 subjects: [{kind: ServiceAccount, name: reader, namespace: platform-system}]
 `))
 	ready(true, "store validated")
-}
-
-func TestConnectionHasTheFormatsOfCloudflared(t *testing.T) {
-	data, err := connection("11111111-2222-3333-4444-555555555555", standInAccount, make([]byte, 32))
-	require.NoError(t, err)
-	require.JSONEq(t, `{"AccountTag": "0123456789abcdef0123456789abcdef", "TunnelID": "11111111-2222-3333-4444-555555555555",
-		"TunnelSecret": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, string(data["credentials.json"]))
-	token, err := base64.StdEncoding.DecodeString(string(data["token"]))
-	require.NoError(t, err)
-	require.JSONEq(t, `{"a": "0123456789abcdef0123456789abcdef", "t": "11111111-2222-3333-4444-555555555555",
-		"s": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, string(token))
-	require.Equal(t, "0123456789abcdef0123456789abcdef", string(data["accountTag"]))
 }
 
 // listeners returns the addresses on which a process accepts TCP connections.

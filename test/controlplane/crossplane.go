@@ -113,6 +113,9 @@ func (c *ControlPlane) startCrossplane(ctx context.Context) error {
 					"core", "start",
 					// Functions run as processes beside us, not as pods.
 					"--package-runtime=External",
+					// As docs/settings.md advises: an Organization that is made takes a little more events than the default lets pass
+					// at once.
+					"--circuit-breaker-burst=500",
 					// The API server cannot reach a webhook by the name of a Service.
 					"--enable-webhooks=false",
 					"--xpkg-cache-dir=" + filepath.Join(c.dir, "xpkg"),

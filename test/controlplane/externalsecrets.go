@@ -15,6 +15,9 @@ import (
 
 var clusterSecretStores = schema.GroupVersionResource{Group: "external-secrets.io", Version: "v1", Resource: "clustersecretstores"}
 
+// storesUser is whom the stand-in for External Secrets acts as.
+const storesUser = "aphex:external-secrets-stand-in"
+
 // stores plays the part of External Secrets that says whether a store can be
 // used. It is a stand-in: of what the real controller checks it makes the one
 // check that a wrong role fails, as the service account that the store names.
@@ -58,13 +61,13 @@ subjects:
 func (c *ControlPlane) playExternalSecrets(ctx context.Context) error {
 	c.neighbour.Lock()
 	defer c.neighbour.Unlock()
-	if c.stores != nil {
+	if slices.ContainsFunc(c.standIns, func(s *standIn) bool { return s.name == storesUser }) {
 		return nil
 	}
 	if err := c.Apply(ctx, storesRBAC); err != nil {
 		return err
 	}
-	s, err := c.newStandIn("aphex:external-secrets-stand-in")
+	s, err := c.newStandIn(storesUser)
 	if err != nil {
 		return err
 	}
@@ -73,7 +76,7 @@ func (c *ControlPlane) playExternalSecrets(ctx context.Context) error {
 		p.stop()
 		return err
 	}
-	c.stores = s
+	c.standIns = append(c.standIns, s)
 	return nil
 }
 

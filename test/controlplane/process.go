@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -38,13 +39,21 @@ type process struct {
 
 	dir, log string
 
-	mu     sync.Mutex
-	port   []int
-	began  int64 // where the log of the latest start begins
-	cmd    *exec.Cmd
-	ended  chan struct{}
-	err    error
-	killed bool
+	port  []int
+	began int64 // where the log of the latest start begins
+
+	mu  sync.Mutex
+	now *life
+}
+
+// life is one run of a program, from its start to its end.
+type life struct {
+	cmd *exec.Cmd
+	// ended is closed at the end, and then err says how it came.
+	ended chan struct{}
+	err   error
+	// killed says that the end was asked for.
+	killed atomic.Bool
 }
 
 // run starts p as part of the control plane and waits until it serves.
@@ -68,16 +77,17 @@ func (c *ControlPlane) run(ctx context.Context, p *process) error {
 // runToEnd runs p as part of the control plane until it ends by itself.
 func (c *ControlPlane) runToEnd(ctx context.Context, p *process) error {
 	p.dir, p.log = c.dir, c.Logs(p.name)
-	if err := p.spawn(); err != nil {
+	l, err := p.spawn()
+	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	select {
 	case <-ctx.Done():
 		return errors.Join(fmt.Errorf("%s did not end: %w; the end of %s:\n%s", p.name, context.Cause(ctx), p.log, p.tail()), p.kill())
-	case <-p.ended:
+	case <-l.ended:
 	}
-	if !p.cmd.ProcessState.Success() {
-		return fmt.Errorf("%s failed (%w); the end of %s:\n%s", p.name, p.err, p.log, p.tail())
+	if !l.cmd.ProcessState.Success() {
+		return fmt.Errorf("%s failed (%w); the end of %s:\n%s", p.name, l.err, p.log, p.tail())
 	}
 	return nil
 }
@@ -93,11 +103,13 @@ func (p *process) start(ctx context.Context) error {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 		}
-		if err := p.spawn(); err != nil {
+		l, err := p.spawn()
+		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		err := p.awaitReady(ctx)
-		if err == nil {
+		if err = p.awaitReady(ctx, l); err == nil {
+			// From now on an end is unexpected and somebody has to be told.
+			go p.watch(l)
 			return nil
 		}
 		taken := strings.Contains(p.tail(), "address already in use")
@@ -107,46 +119,39 @@ func (p *process) start(ctx context.Context) error {
 	}
 }
 
-func (p *process) awaitReady(ctx context.Context) error {
+func (p *process) awaitReady(ctx context.Context, l *life) error {
 	return await(ctx, p.name+" to serve", func(ctx context.Context) (bool, string, error) {
 		select {
-		case <-p.ended:
-			return false, "", fmt.Errorf("%s ended at once (%w); the end of %s:\n%s", p.name, p.err, p.log, p.tail())
+		case <-l.ended:
+			return false, "", fmt.Errorf("%s ended at once (%w); the end of %s:\n%s", p.name, l.err, p.log, p.tail())
 		default:
 		}
 		ok, seen := true, ""
 		if p.ready != nil {
 			ok, seen = p.ready(ctx, p.port)
 		}
-		if ok {
-			// From now on an end is unexpected and somebody has to be told.
-			go p.watch()
-		}
 		return ok, seen, nil
 	})
 }
 
 // watch reports an end that nobody asked for.
-func (p *process) watch() {
-	<-p.ended
-	p.mu.Lock()
-	killed, err := p.killed, p.err
-	p.mu.Unlock()
-	if !killed {
-		p.died(p, err)
+func (p *process) watch(l *life) {
+	<-l.ended
+	if !l.killed.Load() {
+		p.died(p, l.err)
 	}
 }
 
 // spawn starts the program in a process group of its own, so that Ctrl-C in a
 // terminal reaches us alone and we end the others in order.
-func (p *process) spawn() error {
+func (p *process) spawn() (*life, error) {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = log.Close() }() // The program has its own handle.
 	if p.began, err = log.Seek(0, io.SeekEnd); err != nil {
-		return err
+		return nil, err
 	}
 
 	cmd := exec.Command(p.binary, append(p.args(p.port), p.extra...)...) //nolint:noctx // It outlives the call that starts it; kill ends it.
@@ -155,61 +160,62 @@ func (p *process) spawn() error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = processAttributes()
 	if _, err := fmt.Fprintf(log, "--- %s\n", strings.Join(cmd.Args, " ")); err != nil {
-		return err
+		return nil, err
 	}
 	if err := fork(cmd); err != nil {
-		return err
+		return nil, err
 	}
-	ended := make(chan struct{})
+	l := &life{cmd: cmd, ended: make(chan struct{})}
 	p.mu.Lock()
-	p.cmd, p.ended, p.err, p.killed = cmd, ended, nil, false
+	p.now = l
 	p.mu.Unlock()
 	go func() {
-		err := cmd.Wait()
-		if err == nil {
-			err = errors.New("exit status 0")
+		if l.err = cmd.Wait(); l.err == nil {
+			l.err = errors.New("exit status 0")
 		}
-		p.mu.Lock()
-		p.err = err
-		p.mu.Unlock()
-		close(ended)
+		close(l.ended)
 	}()
-	return nil
+	return l, nil
+}
+
+// latest is what was started last, nil if nothing was.
+func (p *process) latest() *life {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
 }
 
 // kill ends the program and waits until it is gone. Nothing here has anything
 // to save, so nobody is asked politely.
 func (p *process) kill() error {
-	p.mu.Lock()
-	cmd, ended := p.cmd, p.ended
-	p.killed = true
-	p.mu.Unlock()
-	if cmd == nil {
+	l := p.latest()
+	if l == nil {
 		return nil
 	}
+	l.killed.Store(true)
 	select {
-	case <-ended:
+	case <-l.ended:
 		return nil
 	default:
 	}
-	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("kill %s (process %d): %w", p.name, cmd.Process.Pid, err)
+	if err := syscall.Kill(-l.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("kill %s (process %d): %w", p.name, l.cmd.Process.Pid, err)
 	}
-	<-ended
+	<-l.ended
 	return nil
 }
 
+// pid is 0 while the program does not run.
 func (p *process) pid() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd == nil {
+	l := p.latest()
+	if l == nil {
 		return 0
 	}
 	select {
-	case <-p.ended:
+	case <-l.ended:
 		return 0
 	default:
-		return p.cmd.Process.Pid
+		return l.cmd.Process.Pid
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -32,10 +31,12 @@ type standIn struct {
 	dynamic   dynamic.Interface
 	informers dynamicinformer.DynamicSharedInformerFactory
 	plays     map[schema.GroupVersionResource]func(ctx context.Context, live *unstructured.Unstructured) error
-	queue     workqueue.TypedRateLimitingInterface[item]
-	ctx       context.Context
-	cancel    context.CancelFunc
-	workers   sync.WaitGroup
+	// gone is told of objects that are gone or going, if it is set.
+	gone    func(ctx context.Context, object item) error
+	queue   workqueue.TypedRateLimitingInterface[item]
+	ctx     context.Context
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
 }
 
 // item is an object to look at.
@@ -126,19 +127,6 @@ func (s *standIn) stop() {
 	s.informers.Shutdown()
 }
 
-// list returns the objects of a namespace, as last seen.
-func (s *standIn) list(resource schema.GroupVersionResource, namespace string) []*unstructured.Unstructured {
-	all, err := s.informers.ForResource(resource).Lister().ByNamespace(namespace).List(labels.Everything())
-	if err != nil {
-		return nil // The store of an informer does not fail.
-	}
-	objects := make([]*unstructured.Unstructured, 0, len(all))
-	for _, obj := range all {
-		objects = append(objects, obj.(*unstructured.Unstructured))
-	}
-	return objects
-}
-
 // get returns an object as last seen, nil if there is none.
 func (s *standIn) get(resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
 	key := name
@@ -150,13 +138,6 @@ func (s *standIn) get(resource schema.GroupVersionResource, namespace, name stri
 		return nil
 	}
 	return obj.(*unstructured.Unstructured)
-}
-
-// again looks once more at all objects of a kind in a namespace.
-func (s *standIn) again(resource schema.GroupVersionResource, namespace string) {
-	for _, obj := range s.list(resource, namespace) {
-		s.queue.Add(item{resource, namespace, obj.GetName()})
-	}
 }
 
 func (s *standIn) work() {
@@ -179,12 +160,14 @@ func (s *standIn) work() {
 	}
 }
 
-// handle plays for one object. One that is gone or going is none of its
-// business.
+// handle plays for one object.
 func (s *standIn) handle(next item) error {
 	obj := s.get(next.resource, next.namespace, next.name)
 	if obj == nil || obj.GetDeletionTimestamp() != nil {
-		return nil
+		if s.gone == nil {
+			return nil
+		}
+		return s.gone(s.ctx, next)
 	}
 	err := s.plays[next.resource](s.ctx, obj.DeepCopy())
 	if apierrors.IsNotFound(err) {

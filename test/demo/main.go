@@ -56,9 +56,11 @@ func run(ctx context.Context, once bool) error {
 
 func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	began := time.Now()
-	p.line("Aphex on this machine: a real API server, Crossplane and Tekton Triggers as plain processes on")
-	p.line("loopback. Nodes and pods are played by KWOK: they become ready, but no container runs.")
-	p.line("A stand-in judges secret stores as the External Secrets operator would.")
+	p.line("Aphex on this machine: a real API server, Crossplane, Tekton Triggers and the Cloudflare provider as")
+	p.line("plain processes on loopback. Not real are: Cloudflare's API, which a strict simulator plays; nodes and")
+	p.line("pods, which KWOK plays: they become ready, but no container runs; the connectors in those pods, for")
+	p.line("which a stand-in connects to the simulator; and the External Secrets operator, of which a stand-in")
+	p.line("judges secret stores.")
 
 	p.stage("Start the control plane")
 	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Functions: controlplane.AphexFunctions(), Log: p.detail})
@@ -90,17 +92,21 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 		return err
 	}
 	p.line("")
-	p.line("   No Cloudflare provider runs here, so nobody makes the organization's tunnel and DNS record.")
-	p.line("   The organization says that it waits for them, and the repository waits for the organization.")
+	p.line("   The Cloudflare provider runs, but nobody gave it an API token. The organization says so, and the")
+	p.line("   repository waits for the organization.")
 
-	p.stage("Stand in for Cloudflare")
-	p.line("   From here on this demo plays the provider: it marks the tunnel and the record as made and")
-	p.line("   writes made-up tunnel credentials. It calls no API, and the webhook URL leads nowhere.")
+	p.stage("Give the platform a Cloudflare account")
+	p.line("   A platform team stores an API token and names it in a ClusterProviderConfig. Here it is one of the")
+	p.line("   simulator's; nobody touches the claims.")
 	p.line("")
-	if err := cp.PlayCloudflare(ctx); err != nil {
+	if err := cp.ConnectCloudflare(ctx); err != nil {
 		return err
 	}
 	if err := w.watch(ctx, p, claims, 0); err != nil {
+		return err
+	}
+	p.line("")
+	if err := atCloudflare(ctx, p, cp); err != nil {
 		return err
 	}
 	p.line("")
@@ -112,11 +118,51 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 
 	if once {
 		p.stage("Delete the claims")
-		return w.remove(ctx, p, claims)
+		if err := w.remove(ctx, p, claims); err != nil {
+			return err
+		}
+		return nothingAtCloudflare(ctx, p, cp)
 	}
 	tryNext(p, cp)
 	<-ctx.Done()
 	return context.Canceled
+}
+
+// atCloudflare shows what there is at Cloudflare.
+func atCloudflare(ctx context.Context, p *printer, cp *controlplane.ControlPlane) error {
+	tunnels, err := cp.Cloudflare().Tunnels(ctx, controlplane.CloudflareAccount)
+	if err != nil {
+		return err
+	}
+	records, err := cp.Cloudflare().Records(ctx, controlplane.CloudflareZone)
+	if err != nil {
+		return err
+	}
+	p.line("   At Cloudflare:")
+	for _, t := range tunnels {
+		p.line("     tunnel %s  %s, %d connectors", t.Name, t.Status, len(t.Connectors))
+	}
+	for _, r := range records {
+		p.line("     record %s  %s %s", r.Name, r.Type, r.Content)
+	}
+	return nil
+}
+
+// nothingAtCloudflare makes sure that nothing is left there.
+func nothingAtCloudflare(ctx context.Context, p *printer, cp *controlplane.ControlPlane) error {
+	tunnels, err := cp.Cloudflare().Tunnels(ctx, controlplane.CloudflareAccount)
+	if err != nil {
+		return err
+	}
+	records, err := cp.Cloudflare().Records(ctx, controlplane.CloudflareZone)
+	if err != nil {
+		return err
+	}
+	if len(tunnels)+len(records) > 0 {
+		return fmt.Errorf("the claims are gone, but this is left at Cloudflare: %v %v", tunnels, records)
+	}
+	p.detail("%-44s nothing", "Left at Cloudflare")
+	return nil
 }
 
 // tryNext lists what a newcomer may want to do now, in another terminal.

@@ -80,10 +80,10 @@ func claimOf(kind, namespace, name string, spec map[string]any, settings []setti
 	}}
 }
 
-// cloudflare starts what stands in for the Cloudflare provider, unless it runs.
+// cloudflare gives the platform an API token for Cloudflare, unless it has one.
 func (c *cluster) cloudflare(t *testing.T) {
 	t.Helper()
-	require.NoError(t, c.PlayCloudflare(t.Context()))
+	require.NoError(t, c.connectCloudflare())
 }
 
 // tenant claims an Organization and RepoBindings of it, and returns when all work.

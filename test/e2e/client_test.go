@@ -113,6 +113,9 @@ type cluster struct {
 	dynamic dynamic.Interface
 	kube    kubernetes.Interface
 
+	// connectCloudflare gives the platform an API token, the first time.
+	connectCloudflare func() error
+
 	// leaving are the claims of tests that are over.
 	leaving sync.WaitGroup
 	mu      sync.Mutex
@@ -121,6 +124,7 @@ type cluster struct {
 
 func connect(started *controlplane.ControlPlane) (*cluster, error) {
 	c := &cluster{ControlPlane: started}
+	c.connectCloudflare = sync.OnceValue(func() error { return started.ConnectCloudflare(context.Background()) })
 	var err error
 	if c.dynamic, err = dynamic.NewForConfig(started.RESTConfig()); err != nil {
 		return nil, err
@@ -333,7 +337,9 @@ var everything metav1.ListOptions
 // secretValue is the value of a Secret's key.
 func secretValue(t *testing.T, secret *object, key string) string {
 	t.Helper()
-	value, err := base64.StdEncoding.DecodeString(text(secret, "data."+key))
+	data, _, err := unstructured.NestedString(secret.Object, "data", key)
+	require.NoError(t, err)
+	value, err := base64.StdEncoding.DecodeString(data)
 	require.NoError(t, err)
 	return string(value)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -55,5 +56,22 @@ func TestClaimsSurviveCrashes(t *testing.T) {
 	eventually(t, func(ctx context.Context) error {
 		_, err := readyClaims(ctx)
 		return err
+	})
+}
+
+// Crossplane stops listening for a while to an XR that too much happens to, and what is then missed must not be lost. By
+// default that happens to an organization while it is made.
+func TestAnOrganizationGetsByWithCrossplanesDefaults(t *testing.T) {
+	cp.cloudflare(t)
+	namespace := cp.namespace(t, "e2e-defaults")
+	require.NoError(t, cp.Restart(t.Context(), "crossplane", "--circuit-breaker-burst=100"))
+	t.Cleanup(func() { require.NoError(t, cp.Restart(context.Background(), "crossplane")) })
+	claim := cp.create(t, organization(namespace, "defaulted"))
+	within(t, 90*time.Second, func(ctx context.Context) error {
+		o, err := cp.get(ctx, claim)
+		if err != nil {
+			return err
+		}
+		return ready(o)
 	})
 }

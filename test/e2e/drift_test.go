@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,8 +166,11 @@ func content(o *object) map[string]any {
 	}
 	// Kubernetes, Tekton and the provider each note things of their own there.
 	annotations := o.GetAnnotations()
-	for _, key := range []string{"deployment.kubernetes.io/revision", "crossplane.io/external-name"} {
-		delete(annotations, key)
+	delete(annotations, "deployment.kubernetes.io/revision")
+	for key := range annotations {
+		if strings.HasPrefix(key, "crossplane.io/external-") {
+			delete(annotations, key)
+		}
 	}
 	o.SetAnnotations(annotations)
 	delete(o.Object, "status")

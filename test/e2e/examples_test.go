@@ -14,11 +14,18 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"aphex.io/platform/test/controlplane"
 )
 
-// The examples are claimed together, as a newcomer would, on a platform that has no Cloudflare yet.
+// The examples are claimed together, as a newcomer would, on a platform whose Cloudflare provider does not run yet.
 func TestExamples(t *testing.T) {
-	cp.StopCloudflare()
+	require.NoError(t, cp.Kill(controlplane.Provider))
+	t.Cleanup(func() {
+		if cp.PID(controlplane.Provider) == 0 {
+			require.NoError(t, cp.Restart(context.Background(), controlplane.Provider))
+		}
+	})
 	files, err := filepath.Glob(filepath.Join(cp.Root(), "examples", "*", "claim.yaml"))
 	require.NoError(t, err)
 	require.Len(t, files, 3)
@@ -60,6 +67,7 @@ func TestExamples(t *testing.T) {
 		cp.missing(t, "Namespace cdktf-deploy-pipeline")
 	})
 
+	require.NoError(t, cp.Restart(t.Context(), controlplane.Provider))
 	cp.cloudflare(t)
 	t.Run("with Cloudflare, everything works", func(t *testing.T) {
 		cp.awaitPhase(t, organization, "Active")

@@ -32,6 +32,23 @@ func ReadyWhen(conditionType string) Readiness {
 	}
 }
 
+// ReadyWhenManaged is for a managed resource of a Crossplane provider. While it is not ready, the first of the
+// given conditions that has its given status says why, else Synced, which has the last error.
+func ReadyWhenManaged(trouble ...Condition) Readiness {
+	return func(o Object) (bool, string) {
+		ready, why := ReadyWhen("Ready")(o)
+		if ready || o.Deleting() {
+			return ready, why
+		}
+		for _, t := range append(trouble, Condition{Type: "Synced", Status: False}) {
+			if c := o.Condition(t.Type); c.Status == t.Status && c.Message != "" {
+				return false, strings.TrimSuffix(c.Message, ".")
+			}
+		}
+		return false, why
+	}
+}
+
 // ReadyWhenActive is for a Namespace.
 func ReadyWhenActive(o Object) (bool, string) {
 	if o.Deleting() || o.String("status", "phase") == "Terminating" {

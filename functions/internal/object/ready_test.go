@@ -9,6 +9,7 @@ import (
 )
 
 func TestReadiness(t *testing.T) {
+	managed := object.ReadyWhenManaged(object.Condition{Type: "Conflict", Status: object.True})
 	cases := map[string]struct {
 		readiness object.Readiness
 		object    string
@@ -24,6 +25,13 @@ func TestReadiness(t *testing.T) {
 		"an unknown condition is not ready":     {object.ReadyWhen("Ready"), `{status: {conditions: [{type: Ready, status: Unknown}]}}`, false, "its condition Ready is not reported yet"},
 		"a condition that is missing":           {object.ReadyWhen("Ready"), `{status: {conditions: [{type: Synced, status: "True"}]}}`, false, "its condition Ready is not reported yet"},
 		"a true condition of one being deleted": {object.ReadyWhen("Ready"), `{metadata: {deletionTimestamp: "2026-01-16T23:15:00Z"}, status: {conditions: [{type: Ready, status: "True"}]}}`, false, "being deleted"},
+
+		"a managed resource that is ready":                  {managed, `{status: {conditions: [{type: Ready, status: "True"}, {type: Synced, status: "False", message: late}]}}`, true, ""},
+		"a managed resource in trouble says which":          {managed, `{status: {conditions: [{type: Ready, status: "False", reason: Creating}, {type: Conflict, status: "True", message: Taken.}, {type: Synced, status: "False", message: longer}]}}`, false, "Taken"},
+		"trouble that is over is not told":                  {managed, `{status: {conditions: [{type: Ready, status: "False", reason: Creating}, {type: Conflict, status: "False", message: Gone.}, {type: Synced, status: "True"}]}}`, false, "Creating"},
+		"a managed resource that cannot be synced says why": {managed, `{status: {conditions: [{type: Synced, status: "False", message: no such account}]}}`, false, "no such account"},
+		"a managed resource that nobody looked at yet":      {managed, `{}`, false, "its condition Ready is not reported yet"},
+		"a managed resource on its way out":                 {managed, `{metadata: {deletionTimestamp: "2026-01-16T23:15:00Z"}, status: {conditions: [{type: Conflict, status: "True", message: Taken.}]}}`, false, "being deleted"},
 
 		"a namespace whose phase is not set yet": {object.ReadyWhenActive, `{kind: Namespace}`, true, ""},
 		"an active namespace":                    {object.ReadyWhenActive, `{status: {phase: Active}}`, true, ""},

@@ -125,10 +125,26 @@ func (s *Simulator) AddZone(account, id, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mustBeHex(id)
-	if s.accounts[account] == nil {
-		panic("no account " + account)
-	}
+	s.mustAccount(account)
 	s.zones[id] = &zone{id: id, name: strings.ToLower(name), account: account}
+}
+
+// mustAccount is an account that its user has to know.
+func (s *Simulator) mustAccount(id string) *account {
+	a := s.accounts[id]
+	if a == nil {
+		panic("no account " + id)
+	}
+	return a
+}
+
+// mustZone is a zone that its user has to know.
+func (s *Simulator) mustZone(id string) *zone {
+	z := s.zones[id]
+	if z == nil {
+		panic("no zone " + id)
+	}
+	return z
 }
 
 func mustBeHex(id string) {

@@ -37,7 +37,7 @@ var recordParams = []string{
 func (s *Simulator) Records(zoneID string) []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	records := s.zones[zoneID].records
+	records := s.mustZone(zoneID).records
 	out := make([]Record, 0, len(records))
 	for _, r := range records {
 		out = append(out, r.Record)
@@ -52,7 +52,7 @@ func (s *Simulator) AddRecord(zoneID string, r Record) string {
 	r.ID = newHex()
 	r.TTL = cmp.Or(r.TTL, 1)
 	now := s.options.Clock()
-	s.zones[zoneID].records = append(s.zones[zoneID].records, &record{Record: r, created: now, modified: now})
+	s.mustZone(zoneID).records = append(s.mustZone(zoneID).records, &record{Record: r, created: now, modified: now})
 	return r.ID
 }
 
@@ -60,7 +60,7 @@ func (s *Simulator) AddRecord(zoneID string, r Record) string {
 func (s *Simulator) ChangeRecord(zoneID, id string, change func(*Record)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range s.zones[zoneID].records {
+	for _, r := range s.mustZone(zoneID).records {
 		if r.ID == id {
 			change(&r.Record)
 			return true
@@ -73,7 +73,7 @@ func (s *Simulator) ChangeRecord(zoneID, id string, change func(*Record)) bool {
 func (s *Simulator) RemoveRecord(zoneID, id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	z := s.zones[zoneID]
+	z := s.mustZone(zoneID)
 	before := len(z.records)
 	z.records = slices.DeleteFunc(z.records, func(r *record) bool { return r.ID == id })
 	return len(z.records) < before

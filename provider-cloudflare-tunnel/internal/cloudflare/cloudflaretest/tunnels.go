@@ -67,7 +67,7 @@ func (t *tunnel) status() string {
 func (s *Simulator) Tunnels(accountID string) []Tunnel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	live := s.accounts[accountID].live()
+	live := s.mustAccount(accountID).live()
 	out := make([]Tunnel, 0, len(live))
 	for _, t := range live {
 		view := Tunnel{ID: t.id, Name: t.name, Status: t.status(), Secret: bytes.Clone(t.secret), CreatedAt: t.created}
@@ -84,7 +84,8 @@ func (s *Simulator) AddTunnel(accountID, name string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.newTunnel(name, "local", nil)
-	s.accounts[accountID].tunnels = append(s.accounts[accountID].tunnels, t)
+	a := s.mustAccount(accountID)
+	a.tunnels = append(a.tunnels, t)
 	return t.id
 }
 
@@ -92,7 +93,7 @@ func (s *Simulator) AddTunnel(accountID, name string) string {
 func (s *Simulator) RemoveTunnel(accountID, id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.accounts[accountID].find(id)
+	t := s.mustAccount(accountID).find(id)
 	if t == nil {
 		return false
 	}

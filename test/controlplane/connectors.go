@@ -1,0 +1,180 @@
+package controlplane
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+var pods = corev1.SchemeGroupVersion.WithResource("pods")
+
+const (
+	// connector is the name of the container that runs cloudflared.
+	connector = "cloudflared"
+	// reconnect is how often a connector makes sure that it is connected.
+	// cloudflared notices a lost connection about as fast.
+	reconnect = 3 * time.Second
+)
+
+// connectors plays the processes in cloudflared's pods, which do not run: while
+// a pod is ready it is connected to the simulator with the credentials that the
+// pod had mounted when it started, as cloudflared would be. It is a stand-in: no
+// request passes through it, and a pod is ready whether it can connect or not.
+type connectors struct {
+	*standIn
+	cloudflare *Cloudflare
+
+	mu sync.Mutex
+	// tokens are those of the pods that started, by their names.
+	tokens map[item]connectorProcess
+}
+
+// connectorProcess is a cloudflared that runs.
+type connectorProcess struct{ id, token, version string }
+
+// connectorsRBAC is what the stand-in needs.
+const connectorsRBAC = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: aphex:connector-stand-in
+rules:
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: aphex:connector-stand-in
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: aphex:connector-stand-in
+subjects:
+- apiGroup: rbac.authorization.k8s.io
+  kind: User
+  name: aphex:connector-stand-in
+`
+
+func (c *ControlPlane) playConnectors(ctx context.Context) error {
+	if err := c.Apply(ctx, connectorsRBAC); err != nil {
+		return err
+	}
+	s, err := c.newStandIn("aphex:connector-stand-in")
+	if err != nil {
+		return err
+	}
+	p := &connectors{standIn: s, cloudflare: c.cloudflare, tokens: map[item]connectorProcess{}}
+	s.gone = p.end
+	if err := errors.Join(p.play(pods, p.run), p.start(ctx)); err != nil {
+		p.stop()
+		return err
+	}
+	c.standIns = append(c.standIns, s)
+	return nil
+}
+
+// run keeps a ready pod of cloudflared connected.
+func (p *connectors) run(ctx context.Context, live *unstructured.Unstructured) error {
+	pod := &corev1.Pod{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, pod); err != nil {
+		return err
+	}
+	if len(pod.Spec.Containers) != 1 || pod.Spec.Containers[0].Name != connector || !isReady(pod) {
+		return nil
+	}
+	me := item{pods, pod.Namespace, pod.Name}
+	process, err := p.process(ctx, me, pod)
+	if err != nil {
+		return err
+	}
+	p.queue.AddAfter(me, reconnect)
+	err = p.cloudflare.connect(ctx, process.id, process.token, process.version)
+	if errors.Is(err, errRefused) {
+		// A real one would log this and try again for ever.
+		return nil
+	}
+	return err
+}
+
+// end disconnects a pod that is gone or going.
+func (p *connectors) end(ctx context.Context, pod item) error {
+	p.mu.Lock()
+	process, ok := p.tokens[pod]
+	delete(p.tokens, pod)
+	p.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return p.cloudflare.disconnect(ctx, process.id)
+}
+
+// process is what runs in a pod. It reads its credentials once, as cloudflared
+// does: what the Secret holds later is known only to pods that start later.
+func (p *connectors) process(ctx context.Context, me item, pod *corev1.Pod) (connectorProcess, error) {
+	p.mu.Lock()
+	process := p.tokens[me]
+	p.mu.Unlock()
+	if process.id == string(pod.UID) {
+		return process, nil
+	}
+	token, err := p.token(ctx, pod)
+	if err != nil {
+		return process, err
+	}
+	_, version, _ := strings.Cut(path.Base(pod.Spec.Containers[0].Image), ":")
+	process = connectorProcess{id: string(pod.UID), token: token, version: version}
+	p.mu.Lock()
+	p.tokens[me] = process
+	p.mu.Unlock()
+	return process, nil
+}
+
+// token reads the credentials file that a pod mounts, and writes it in the form
+// in which a connector shows it to Cloudflare.
+func (p *connectors) token(ctx context.Context, pod *corev1.Pod) (string, error) {
+	for _, volume := range pod.Spec.Volumes {
+		if volume.Secret == nil {
+			continue
+		}
+		secret, err := p.typed.CoreV1().Secrets(pod.Namespace).Get(ctx, volume.Secret.SecretName, metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		for _, file := range volume.Secret.Items {
+			var credentials struct{ AccountTag, TunnelSecret, TunnelID string }
+			if err := json.Unmarshal(secret.Data[file.Key], &credentials); err != nil {
+				return "", fmt.Errorf("Secret %s/%s, key %s: %w", pod.Namespace, secret.Name, file.Key, err)
+			}
+			token, err := json.Marshal(map[string]string{
+				"a": credentials.AccountTag, "s": credentials.TunnelSecret, "t": credentials.TunnelID,
+			})
+			return base64.StdEncoding.EncodeToString(token), err
+		}
+	}
+	return "", fmt.Errorf("Pod %s/%s mounts no credentials", pod.Namespace, pod.Name)
+}
+
+func isReady(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
