@@ -13,7 +13,7 @@ BIN       := .cache/bin
 GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
 GENERATED := package/crds provider-cloudflare-tunnel/apis
 
-.PHONY: help build generate verify lint unit golden triggers terraform e2e test render demo bench fuzz clean
+.PHONY: help build generate verify lint unit golden race triggers terraform e2e test render demo bench fuzz clean
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ render: tools-crossplane tools-crossplane-cli crds build ## Render every example
 
 
 
-test: unit tools-test triggers terraform render e2e ## All tests
+test: unit race tools-test triggers terraform render e2e ## All tests
 
 unit: crds ## Unit and golden tests: seconds, no tools
 	$(GO) test ./...
@@ -55,11 +55,19 @@ e2e: tools-controlplane build ## End-to-end tests on a control plane of real par
 	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
 
 fuzz: crds ## Fuzz every target for FUZZTIME (30s)
-	@for f in $(FUNCTIONS); do \
-		for target in $$(cd functions/$$f && $(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
-			echo "$$f $$target"; (cd functions/$$f && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-30s} .); \
+	@for file in $$(git ls-files '*fuzz_test.go'); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$file); do \
+			echo "$$(dirname $$file) $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-30s} ./$$(dirname $$file); \
 		done; \
 	done
+
+race: crds ## Test the provider with Go's race detector, which needs a C compiler
+	@if command -v "$$($(GO) env CC)" >/dev/null; then \
+		set -x; CGO_ENABLED=1 $(GO) test -race ./$(PROVIDER)/...; \
+	else \
+		echo "NOT RUN: there is no C compiler, which the race detector needs; the same tests ran without it"; \
+	fi
 
 bench: tools-controlplane build ## Measure the functions and a live control plane against floors of the same run
 	cd test && $(GO) run ./bench

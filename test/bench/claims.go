@@ -237,8 +237,15 @@ func (l *live) activity(ctx context.Context, a api) (activity, error) {
 	return out, nil
 }
 
-// watchIdle counts what is done while nobody wants anything. Crossplane is first given time to come to rest.
+// watchIdle counts what is done while nobody wants anything: once the claims have all that they wait for, from Cloudflare
+// too, and Crossplane has come to rest.
 func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error {
+	if err := l.ConnectCloudflare(ctx); err != nil {
+		return err
+	}
+	if err := l.awaitReady(ctx, a); err != nil {
+		return err
+	}
 	before, err := l.rest(ctx, a)
 	if err != nil {
 		return err
@@ -259,6 +266,26 @@ func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error
 		t.add(m.what, number(perHour(m.count, after.at.Sub(before.at), claims)), "", "", "none", met(m.count == 0))
 	}
 	return nil
+}
+
+// awaitReady waits until all claims of a kind are ready.
+func (l *live) awaitReady(ctx context.Context, a api) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		list, err := l.client.Resource(a.claims).Namespace(claimNamespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		waiting := slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return isTrue(&o, "Ready") })
+		if len(waiting) == 0 {
+			return nil
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return fmt.Errorf("%d %s are not ready, such as %s (%s): %w", len(waiting), a.claims.Resource,
+				waiting[0].GetName(), message(&waiting[0], "Ready"), err)
+		}
+	}
 }
 
 // rest waits until nothing was done for a while, or gives up waiting: then the window shows what goes on.

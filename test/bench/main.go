@@ -1,5 +1,6 @@
-// Command bench measures the functions, and a control plane that runs them, beside floors of the same run: a server
-// that only returns the same answer, and a function that only composes as many ConfigMaps. It prints what is to be
+// Command bench measures the functions, a control plane that runs them, and the Cloudflare provider, beside floors of the
+// same run: a server that only returns the same answer, a function that only composes as many ConfigMaps, and a client
+// that reads each object by itself. It prints what is to be
 // reached and whether it was, and fails only if something could not be measured.
 package main
 
@@ -13,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +26,7 @@ type options struct {
 	part      string
 	requests  int
 	claims    int
+	objects   int
 	idle      time.Duration
 	verbose   bool
 	began     time.Time
@@ -57,17 +60,18 @@ func exitOn(err error) {
 
 func run(ctx context.Context) (err error) {
 	o := options{began: time.Now()}
-	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e or all")
+	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e, provider or all")
 	flag.IntVar(&o.requests, "requests", 10_000, "requests to each function")
 	flag.IntVar(&o.claims, "claims", 200, "claims at once")
+	flag.IntVar(&o.objects, "objects", 1000, "tunnels, and records, of the provider")
 	flag.DurationVar(&o.idle, "idle", 3*time.Minute, "how long to watch an idle control plane")
 	flag.BoolVar(&o.verbose, "v", true, "tell of progress on standard error")
 	flag.Parse()
-	if o.part != "all" && o.part != "functions" && o.part != "e2e" {
-		return fmt.Errorf("-part %s: must be functions, e2e or all", o.part)
+	if !slices.Contains([]string{"all", "functions", "e2e", "provider"}, o.part) {
+		return fmt.Errorf("-part %s: must be functions, e2e, provider or all", o.part)
 	}
-	if o.requests < rounds*2*streams || o.claims < 1 {
-		return fmt.Errorf("too little to measure: at least %d requests and one claim", rounds*2*streams)
+	if o.requests < rounds*2*streams || o.claims < 1 || o.objects < 1 {
+		return fmt.Errorf("too little to measure: at least %d requests, one claim and one object", rounds*2*streams)
 	}
 	if o.root, err = filepath.Abs(".."); err != nil {
 		return err
@@ -86,7 +90,7 @@ func run(ctx context.Context) (err error) {
 	}
 
 	fmt.Println(machine(ctx, o.root))
-	if o.part != "e2e" {
+	if o.part == "functions" || o.part == "all" {
 		t, err := benchFunctions(ctx, o)
 		if err != nil {
 			return err
@@ -96,8 +100,13 @@ func run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if o.part != "functions" {
+	if o.part == "e2e" || o.part == "all" {
 		if err := benchLive(ctx, o); err != nil {
+			return err
+		}
+	}
+	if o.part == "provider" || o.part == "all" {
+		if err := benchProvider(ctx, o); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 )
 
 const (
@@ -21,6 +22,15 @@ const (
 	CloudflareZoneName = "arbiter-dev.com"
 )
 
+// budget is how many calls of Cloudflare's API may be made in five minutes: by a
+// user before Cloudflare refuses, and by the provider.
+type budget struct{ cloudflare, provider int }
+
+var (
+	realBudget = budget{cloudflare: 1200, provider: 1000}
+	plenty     = budget{cloudflare: 20000, provider: 1200}
+)
+
 // startCloudflare starts the simulator of Cloudflare's API, in which nobody has
 // a token yet, and plays the connectors that reach it.
 func (c *ControlPlane) startCloudflare(ctx context.Context) error {
@@ -31,8 +41,7 @@ func (c *ControlPlane) startCloudflare(ctx context.Context) error {
 		args: func(port []int) []string {
 			return []string{
 				"--address=" + loopback(port[0]), "--control-address=" + loopback(port[1]),
-				// Tests do within minutes what a platform does in a day.
-				"--budget=20000",
+				"--budget=" + strconv.Itoa(c.budget.cloudflare),
 			}
 		},
 		ready: func(ctx context.Context, port []int) (bool, string) {
@@ -118,6 +127,6 @@ spec:
   accountID: %[3]q
   zone: %[4]s
   baseURL: %[5]s
-  requestsPer5Minutes: 1200
-`, crossplaneNamespace, token, CloudflareAccount, CloudflareZoneName, c.cloudflare.api))
+  requestsPer5Minutes: %[6]d
+`, crossplaneNamespace, token, CloudflareAccount, CloudflareZoneName, c.cloudflare.api, c.budget.provider))
 }

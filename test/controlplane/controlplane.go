@@ -39,6 +39,10 @@ type Options struct {
 	Log func(format string, args ...any)
 	// Functions are the composition functions to run.
 	Functions []Function
+	// RealBudget holds the provider and Cloudflare's simulator to the number of
+	// calls that they have by default. Without it they allow more, since tests do
+	// within minutes what a platform does in a day.
+	RealBudget bool
 	// Without lists neighbours whose CRDs are not installed; see Install.
 	Without []Neighbour
 }
@@ -57,6 +61,7 @@ type Function struct {
 type ControlPlane struct {
 	root, dir string
 	keepDir   bool
+	budget    budget
 	log       func(format string, args ...any)
 
 	pki    *pki
@@ -112,7 +117,10 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 // prepare finds the repository, checks that everything Start needs is there
 // and lays out the state folder.
 func prepare(o Options) (*ControlPlane, error) {
-	c := &ControlPlane{root: o.Root, dir: o.Dir, keepDir: o.Dir != "", log: o.Log, failed: func(error) {}}
+	c := &ControlPlane{root: o.Root, dir: o.Dir, keepDir: o.Dir != "", budget: plenty, log: o.Log, failed: func(error) {}}
+	if o.RealBudget {
+		c.budget = realBudget
+	}
 	if c.log == nil {
 		c.log = func(string, ...any) {}
 	}

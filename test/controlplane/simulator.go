@@ -53,6 +53,9 @@ func CloudflarePermissions() []string {
 // errRefused is an answer of the simulator that says no.
 var errRefused = errors.New("refused")
 
+// URL is where the API is, as a provider config has it.
+func (f *Cloudflare) URL() string { return f.api }
+
 // AddAccount adds an account; its id is 32 hexadecimal digits.
 func (f *Cloudflare) AddAccount(ctx context.Context, id string) error {
 	return f.send(ctx, http.MethodPut, "/accounts/"+id, nil, nil)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"aphex.io/platform/test/controlplane"
 )
 
 // Whoever reconciles without end and changes something each time loads the API server for nothing, and wakes everybody
@@ -23,6 +25,7 @@ func TestASecondReconcileWritesNothing(t *testing.T) {
 	for _, claim := range claims {
 		cp.awaitReady(t, claim)
 	}
+	cp.await(t, "Tunnel org-idle/idle", connected(2))
 	before := cp.settled(t, claims)
 	require.Greater(t, len(before), 40)
 
@@ -34,7 +37,9 @@ func TestASecondReconcileWritesNothing(t *testing.T) {
 	require.Equal(t, before, cp.versions(t, claims))
 
 	// A process that starts looks at everything anew.
-	for _, process := range []string{"function-organization", "function-repobinding", "function-knowledgebase", "crossplane"} {
+	for _, process := range []string{
+		controlplane.Provider, "function-organization", "function-repobinding", "function-knowledgebase", "crossplane",
+	} {
 		require.NoError(t, cp.Restart(t.Context(), process))
 	}
 	for _, claim := range claims {

@@ -10,7 +10,9 @@
 //   - tunnels, dnsrecords, providerconfigs and clusterproviderconfigs of cloudflare.aphex.io: get, list, watch, update,
 //     patch, and update and patch on their status; update on their finalizers where owner references are enforced
 //   - providerconfigusages of cloudflare.aphex.io: get, list, watch, create, update, delete
-//   - secrets: get, create, update, patch; for API tokens, and for the connection secrets of Tunnels
+//   - secrets: get, create, update, patch; for API tokens, and for the connection secrets of Tunnels. With list and watch
+//     too, a connection secret that is deleted or changed is repaired at once, else at the next poll; only the metadata of
+//     connection secrets is listed
 //   - events: create, patch
 //   - customresourcedefinitions of apiextensions.k8s.io: get, list, watch; then kinds may be installed or activated
 //     (safe-start) after it was started. Without that right all kinds must be there when it starts
@@ -46,6 +48,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -106,7 +109,10 @@ func run(ctx context.Context, config *rest.Config, o options, log logging.Logger
 	}
 	shared := shared(mgr, o)
 
-	safe, err := maySafeStart(ctx, mgr)
+	if controllers.WatchSecrets, err = may(ctx, mgr, corev1.GroupName, "secrets", "list", "watch"); err != nil {
+		return err
+	}
+	safe, err := may(ctx, mgr, apiextensionsv1.GroupName, "customresourcedefinitions", "get", "list", "watch")
 	if err != nil {
 		return err
 	}
@@ -153,7 +159,7 @@ func kinds() []schema.GroupVersionKind {
 
 func setup(mgr ctrl.Manager, o controller.Options, s *controller.Shared) error {
 	for _, add := range []func(ctrl.Manager, controller.Options, *controller.Shared) error{
-		providerconfig.Setup, tunnel.Setup, dnsrecord.Setup,
+		providerconfig.Setup, tunnel.Kind().Setup, dnsrecord.Kind().Setup,
 	} {
 		if err := add(mgr, o, s); err != nil {
 			return err
@@ -176,6 +182,7 @@ func manager(config *rest.Config, o options) (ctrl.Manager, error) {
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
 				&apiextensionsv1.CustomResourceDefinition{}: {Transform: customresourcesgate.TransformStripCRDSchema},
+				&corev1.Secret{}: {Field: fields.OneTermEqualSelector("type", string(resource.SecretTypeConnection))},
 			},
 		},
 		// Caching Secrets would keep every Secret of the cluster in memory.
@@ -239,6 +246,7 @@ func controllerOptions(o options, log logging.Logger) (controller.Options, error
 		},
 		PollJitter:      o.pollJitter,
 		MinPollInterval: o.minPollInterval,
+		Freshness:       o.freshness,
 		Timeout:         o.timeout,
 	}
 	if o.changeLogs {
@@ -253,7 +261,7 @@ func controllerOptions(o options, log logging.Logger) (controller.Options, error
 }
 
 func shared(mgr ctrl.Manager, o options) *controller.Shared {
-	registry := cloudflare.NewRegistry(cloudflare.Options{Freshness: o.freshness, Transport: counted(http.DefaultTransport)})
+	registry := cloudflare.NewRegistry(cloudflare.Options{Freshness: o.freshness, Transport: counted(cloudflare.NewTransport())})
 	return &controller.Shared{
 		Kube: mgr.GetClient(),
 		Resolver: &settings.Resolver{Kube: mgr.GetClient(), Session: func(c cloudflare.Config) (cloudflare.API, error) {
@@ -282,14 +290,14 @@ func counted(next http.RoundTripper) http.RoundTripper {
 	return promhttp.InstrumentRoundTripperDuration(requests, next)
 }
 
-// maySafeStart says whether the provider may watch for its kinds to be installed.
-func maySafeStart(ctx context.Context, mgr ctrl.Manager) (bool, error) {
-	for _, verb := range []string{"get", "list", "watch"} {
+// may says whether the provider may do all of that with a resource in all namespaces.
+func may(ctx context.Context, mgr ctrl.Manager, group, resource string, verbs ...string) (bool, error) {
+	for _, verb := range verbs {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: apiextensionsv1.GroupName, Resource: "customresourcedefinitions", Verb: verb},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: group, Resource: resource, Verb: verb},
 		}}
 		if err := mgr.GetClient().Create(ctx, review); err != nil {
-			return false, fmt.Errorf("ask whether CustomResourceDefinitions may be watched: %w", err)
+			return false, fmt.Errorf("ask whether the provider may %s %s: %w", verb, resource, err)
 		}
 		if !review.Status.Allowed {
 			return false, nil

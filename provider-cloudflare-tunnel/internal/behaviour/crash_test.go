@@ -3,6 +3,7 @@ package behaviour_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,15 +23,17 @@ func killEverywhere(t *testing.T, prepare, begin, check func(*world)) {
 			killed := false
 			when := map[bool]string{false: "before", true: "after"}[after]
 			t.Run(fmt.Sprintf("killed %s effect %d", when, cut), func(t *testing.T) {
-				w := newWorld(t)
-				prepare(w)
-				w.start(&life{cut: cut, after: after})
-				begin(w)
-				killed = w.runUntilKilled()
-				w.restart()
-				w.later(time.Minute)
-				w.settle()
-				check(w)
+				synctest.Test(t, func(t *testing.T) {
+					w := newTimelessWorld(t)
+					prepare(w)
+					w.start(&life{cut: cut, after: after})
+					begin(w)
+					killed = w.runUntilKilled()
+					w.restart()
+					w.later(time.Minute)
+					w.settle()
+					check(w)
+				})
 			})
 			if t.Failed() || !killed {
 				break
@@ -78,16 +81,19 @@ func TestADeletionDuringACreationThatIsCutAnywhereLeavesNothing(t *testing.T) {
 
 func TestADeletionRightAfterACutCreationLeavesNothing(t *testing.T) {
 	for cut := range 40 {
-		w := newWorld(t)
-		w.start(&life{cut: cut, after: true})
-		w.create(newTunnel())
-		w.create(newRecord())
-		killed := w.runUntilKilled()
-		w.delete(newTunnel(), newRecord())
-		w.restart()
-		w.later(time.Minute)
-		w.settle()
-		w.requireNothing()
+		killed := false
+		synctest.Test(t, func(t *testing.T) {
+			w := newTimelessWorld(t)
+			w.start(&life{cut: cut, after: true})
+			w.create(newTunnel())
+			w.create(newRecord())
+			killed = w.runUntilKilled()
+			w.delete(newTunnel(), newRecord())
+			w.restart()
+			w.later(time.Minute)
+			w.settle()
+			w.requireNothing()
+		})
 		if !killed {
 			return
 		}

@@ -62,9 +62,11 @@ func connectorsAreShown(t *testing.T, o cloudflaretest.Options) {
 	w := newWorldWith(t, o)
 	w.create(newTunnel())
 	w.settle()
+	require.LessOrEqual(t, w.nextLook(), freshness, "its connectors are expected soon")
 	require.NoError(t, w.sim.Connect(string(w.connectionSecret()["token"]), connectorID, "2026.4.0", "fra03", "ams08"))
 	w.restart()
 	w.settle()
+	require.Equal(t, poll, w.nextLook())
 	seen := see(w, newTunnel()).Status.AtProvider
 	require.Equal(t, "healthy", seen.Status)
 	require.Equal(t, []v1alpha1.TunnelConnector{{ID: connectorID, Version: "2026.4.0", Colos: []string{"ams08", "fra03"}}}, seen.Connectors)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
@@ -94,12 +95,8 @@ func TestDeletionWaitsForACredentialThatWorks(t *testing.T) {
 	}{
 		"the secret is gone": {
 			spoil: func(w *world) { w.delete(credentials()) },
-			mend: func(w *world) {
-				s := credentials()
-				s.Data = map[string][]byte{"token": []byte(token)}
-				w.create(s)
-			},
-			want: "Secret crossplane-system/cloudflare does not exist",
+			mend:  func(w *world) { w.create(tokenSecret()) },
+			want:  "Secret crossplane-system/cloudflare does not exist",
 		},
 		"the token was revoked": {
 			spoil: func(w *world) { w.sim.SetToken(cloudflaretest.Token{Value: token, Disabled: true}) },
@@ -294,24 +291,22 @@ func (w *world) nextLook() time.Duration {
 }
 
 func TestABudgetThatIsUsedUpIsTold(t *testing.T) {
-	w := newWorld(t)
-	change(w, &v1alpha1.ClusterProviderConfig{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, func(c *v1alpha1.ClusterProviderConfig) {
-		c.Spec.RequestsPer5Minutes = new(int64(3))
-	})
-	w.create(newTunnel())
-	w.rounds(4)
-	o := see(w, newTunnel())
-	require.Contains(t, told(o, condition.TypeThrottled), "True: the budget of API requests of this token is used up; it goes on by itself at ")
-	require.Contains(t, told(o, xpv2.TypeSynced), "the request budget is used up")
-	require.Greater(t, w.nextLook(), 10*time.Second, "nothing is tried before")
-	require.Less(t, w.nextLook(), 6*time.Minute)
-	require.LessOrEqual(t, len(w.sim.Calls()), 3)
+	synctest.Test(t, func(t *testing.T) {
+		w := newTimelessWorld(t)
+		change(w, defaultConfig(), func(c *v1alpha1.ClusterProviderConfig) { c.Spec.RequestsPer5Minutes = new(int64(3)) })
+		w.create(newTunnel())
+		w.rounds(4)
+		o := see(w, newTunnel())
+		require.Contains(t, told(o, condition.TypeThrottled), "True: the budget of API requests of this token is used up; it goes on by itself at ")
+		require.Contains(t, told(o, xpv2.TypeSynced), "the request budget is used up")
+		require.Greater(t, w.nextLook(), 10*time.Second, "nothing is tried before")
+		require.Less(t, w.nextLook(), 6*time.Minute)
+		require.LessOrEqual(t, len(w.sim.Calls()), 3)
 
-	change(w, &v1alpha1.ClusterProviderConfig{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, func(c *v1alpha1.ClusterProviderConfig) {
-		c.Spec.RequestsPer5Minutes = new(int64(1000))
+		change(w, defaultConfig(), func(c *v1alpha1.ClusterProviderConfig) { c.Spec.RequestsPer5Minutes = new(int64(1000)) })
+		time.Sleep(2 * time.Second) // A failed listing answers for its followers so long.
+		w.settle()
+		require.Len(t, w.sim.Tunnels(account), 1)
+		require.Equal(t, "False", told(see(w, newTunnel()), condition.TypeThrottled))
 	})
-	time.Sleep(2 * time.Second) // A failed listing answers for its followers so long.
-	w.settle()
-	require.Len(t, w.sim.Tunnels(account), 1)
-	require.Equal(t, "False", told(see(w, newTunnel()), condition.TypeThrottled))
 }

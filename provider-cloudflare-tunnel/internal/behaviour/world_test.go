@@ -3,6 +3,7 @@
 package behaviour_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -56,15 +57,19 @@ const (
 
 	connectorID = "11111111-2222-4333-8444-555555555555"
 	poll        = 15 * time.Minute
+	// freshness tells a tunnel that is looked at again because it is not healthy from one that waits for something.
+	freshness = 10 * time.Minute
 )
 
 // world is a cluster, Cloudflare, and a provider that can be killed.
 type world struct {
 	t     *testing.T
 	sim   *cloudflaretest.Simulator
-	url   string
 	store client.WithWatch
-	ahead time.Duration
+	// url is where Cloudflare's API is reached, over the network.
+	url     string
+	network http.RoundTripper
+	ahead   time.Duration
 	// events are all that were written, as "reason: message".
 	events *recorder
 
@@ -80,35 +85,62 @@ func newWorld(t *testing.T) *world {
 func newWorldWith(t *testing.T, o cloudflaretest.Options) *world {
 	t.Helper()
 	w := &world{t: t, sim: cloudflaretest.New(o), events: &recorder{}}
+	server := httptest.NewServer(w.sim)
+	t.Cleanup(server.Close)
+	w.begin(server.URL, http.DefaultTransport)
+	return w
+}
+
+// newTimelessWorld has no network, for a synctest bubble: nothing takes time there but what waits.
+func newTimelessWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, sim: cloudflaretest.New(cloudflaretest.Options{}), events: &recorder{}}
+	w.begin("http://127.0.0.1", roundTripper(func(r *http.Request) (*http.Response, error) {
+		r, answer := r.Clone(r.Context()), httptest.NewRecorder()
+		r.Body = cmp.Or[io.ReadCloser](r.Body, http.NoBody)
+		w.sim.ServeHTTP(answer, r)
+		return answer.Result(), nil
+	}))
+	return w
+}
+
+// begin fills the world.
+func (w *world) begin(url string, network http.RoundTripper) {
+	w.t.Helper()
+	w.url, w.network = url+cloudflaretest.Prefix, network
 	w.sim.AddAccount(account)
 	w.sim.AddZone(account, zone, zoneName)
 	w.sim.AddToken(token, cloudflaretest.AllPermissions...)
-	server := httptest.NewServer(w.sim)
-	t.Cleanup(server.Close)
-	w.url = server.URL + cloudflaretest.Prefix
 
 	scheme := runtime.NewScheme()
-	require.NoError(t, errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
+	require.NoError(w.t, errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
 	w.store = fakeclient.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1alpha1.Tunnel{}, &v1alpha1.DNSRecord{}, &v1alpha1.ProviderConfig{}, &v1alpha1.ClusterProviderConfig{}).
 		Build()
-	w.create(&corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "crossplane-system", Name: "cloudflare"},
-		Data:       map[string][]byte{"token": []byte(token + "\n")},
-	})
-	config := &v1alpha1.ClusterProviderConfig{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
-	config.Spec.Credentials.SecretRef = v1alpha1.SecretKeyReference{
-		Namespace: "crossplane-system", LocalSecretKeyReference: v1alpha1.LocalSecretKeyReference{Name: "cloudflare", Key: "token"}}
-	config.Spec.AccountSettings = v1alpha1.AccountSettings{AccountID: new(account), Zone: new(zoneName), BaseURL: new(w.url)}
-	w.create(config)
+	w.create(tokenSecret())
+	w.create(w.config())
 	w.restart()
-	return w
+}
+
+// tokenSecret is the Secret of the provider config.
+func tokenSecret() *corev1.Secret {
+	s := credentials()
+	s.Data = map[string][]byte{"token": []byte(token + "\n")}
+	return s
+}
+
+// config is the provider config named default.
+func (w *world) config() *v1alpha1.ClusterProviderConfig {
+	c := defaultConfig()
+	c.Spec.Credentials.SecretRef = v1alpha1.SecretKeyReference{
+		Namespace: "crossplane-system", LocalSecretKeyReference: v1alpha1.LocalSecretKeyReference{Name: "cloudflare", Key: "token"}}
+	c.Spec.AccountSettings = v1alpha1.AccountSettings{AccountID: new(account), Zone: new(zoneName), BaseURL: new(w.url)}
+	return c
 }
 
 // provider is one process: its memory, and what it does until it is killed.
 type provider struct {
 	life    *life
-	kube    client.Client
 	tunnels reconcile.Reconciler
 	records reconcile.Reconciler
 
@@ -120,9 +152,24 @@ func (w *world) restart() { w.start(&life{cut: -1}) }
 
 func (w *world) start(l *life) {
 	w.t.Helper()
+	shared, o := w.process(l)
+	mgr := &fake.Manager{Client: shared.Kube, Scheme: w.store.Scheme()}
+
+	w.provider = &provider{life: l}
+	var err error
+	w.provider.tunnels, err = tunnel.Kind().Reconciler(mgr, o, shared)
+	require.NoError(w.t, err)
+	w.provider.records, err = dnsrecord.Kind().Reconciler(mgr, o, shared)
+	require.NoError(w.t, err)
+	w.provider.configs = providerconfig.Reconciler(mgr, v1alpha1.ProviderConfigKind, o, shared)
+	w.provider.clusterConfigs = providerconfig.Reconciler(mgr, v1alpha1.ClusterProviderConfigKind, o, shared)
+}
+
+// process is what the controllers of one process are made with.
+func (w *world) process(l *life) (*controller.Shared, controller.Options) {
 	kube := interceptor.NewClient(w.store, l.kube())
 	registry := cloudflare.NewRegistry(cloudflare.Options{
-		BatchWindow: time.Millisecond, MaxWait: time.Second, Transport: l.transport(http.DefaultTransport)})
+		BatchWindow: time.Millisecond, MaxWait: time.Second, Transport: l.transport(w.network)})
 	shared := &controller.Shared{
 		Kube: kube,
 		Resolver: &settings.Resolver{Kube: kube, Session: func(c cloudflare.Config) (cloudflare.API, error) {
@@ -139,18 +186,9 @@ func (w *world) start(l *life) {
 	}
 	flags := &feature.Flags{}
 	flags.Enable(feature.EnableBetaManagementPolicies)
-	o := controller.Options{Timeout: 30 * time.Second, MinPollInterval: time.Second}
+	o := controller.Options{Timeout: 30 * time.Second, MinPollInterval: time.Second, Freshness: freshness}
 	o.Logger, o.Features, o.PollInterval, o.GlobalRateLimiter = logging.NewNopLogger(), flags, poll, ratelimiter.NewGlobal(100_000)
-	mgr := &fake.Manager{Client: kube, Scheme: w.store.Scheme()}
-
-	w.provider = &provider{life: l, kube: kube}
-	var err error
-	w.provider.tunnels, err = tunnel.Reconciler(mgr, o, shared)
-	require.NoError(w.t, err)
-	w.provider.records, err = dnsrecord.Reconciler(mgr, o, shared)
-	require.NoError(w.t, err)
-	w.provider.configs = providerconfig.Reconciler(mgr, v1alpha1.ProviderConfigKind, o, shared)
-	w.provider.clusterConfigs = providerconfig.Reconciler(mgr, v1alpha1.ClusterProviderConfigKind, o, shared)
+	return shared, o
 }
 
 // life ends a process at its cut-th effect on the outside: before it happens, or after it happened and before the process
@@ -315,8 +353,9 @@ func (w *world) reconcile() (done bool) {
 		if err != nil && !w.provider.life.isDead() {
 			require.NoError(w.t, err)
 		}
-		// An object that is as wanted is looked at again after its poll interval; one that is gone, or paused, never.
-		done = done && (result.IsZero() || result.RequeueAfter > poll/2)
+		// An object that is as wanted is looked at again after its poll interval, or when the shared list is a new one; one
+		// that is gone, or paused, never.
+		done = done && (result.IsZero() || result.RequeueAfter > freshness/2)
 	}
 	for _, r := range w.records() {
 		look(w.provider.records, &r)

@@ -15,7 +15,7 @@ import (
 // DefaultRequestsPer5Minutes leaves a sixth of Cloudflare's 1200 to the dashboard and to other programs.
 const DefaultRequestsPer5Minutes = 1000
 
-// idleConnections is about how many calls are made at the same time.
+// idleConnections is about how many calls are made at the same time when many objects are reconciled at once.
 const idleConnections = 32
 
 // Options are the same for all sessions of a process.
@@ -26,7 +26,7 @@ type Options struct {
 	MaxWait time.Duration
 	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default.
 	BatchWindow time.Duration
-	// Transport carries the requests, by default one like http.DefaultTransport that keeps more connections open.
+	// Transport carries the requests, by default NewTransport.
 	Transport http.RoundTripper
 }
 
@@ -60,11 +60,17 @@ func NewRegistry(o Options) *Registry {
 	o.MaxWait = cmp.Or(o.MaxWait, 10*time.Second)
 	o.BatchWindow = cmp.Or(o.BatchWindow, 50*time.Millisecond)
 	if o.Transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = idleConnections
-		o.Transport = t
+		o.Transport = NewTransport()
 	}
 	return &Registry{options: o, sessions: make(map[sessionKey]*Session)}
+}
+
+// NewTransport is like http.DefaultTransport, which takes proxies from the environment, but keeps more than two connections
+// to a host open: all calls go to one, and most of a burst would each begin with a connection of its own.
+func NewTransport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = idleConnections
+	return t
 }
 
 // Session is the one session of that token and base URL. Asking again with another budget changes the budget for all.

@@ -1,12 +1,16 @@
 package cloudflare
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -23,33 +27,60 @@ const (
 
 var secret = Secret(strings.Repeat("s", 32))
 
-// world is a simulator behind a server, and a session on it.
+// world is a simulator, the way to it, and a session on it.
 type world struct {
 	*sim.Simulator
-	server *httptest.Server
-	api    *Session
+	server  *httptest.Server
+	url     string
+	network http.RoundTripper
+	api     *Session
 }
 
 func newWorld(t *testing.T, o sim.Options) *world {
 	t.Helper()
-	s := sim.New(o)
-	s.AddAccount(account)
-	s.AddZone(account, zone, "example.com")
-	s.AddToken(token, sim.AllPermissions...)
-	server := httptest.NewServer(s)
+	w := &world{Simulator: sim.New(o)}
+	w.server = httptest.NewServer(w)
 	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
+		w.server.CloseClientConnections()
+		w.server.Close()
 	})
-	w := &world{Simulator: s, server: server}
-	w.api = w.session(t, token, Options{BatchWindow: time.Millisecond})
+	w.url = w.server.URL
+	w.begin(t)
 	return w
+}
+
+// newTimelessWorld has no network, for a synctest bubble: nothing takes time there but what waits.
+func newTimelessWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Simulator: sim.New(sim.Options{}), url: "http://127.0.0.1"}
+	w.network = roundTripper(func(r *http.Request) (*http.Response, error) {
+		r, answer := r.Clone(r.Context()), httptest.NewRecorder()
+		r.Body = cmp.Or[io.ReadCloser](r.Body, http.NoBody)
+		w.ServeHTTP(answer, r)
+		return answer.Result(), nil
+	})
+	w.begin(t)
+	return w
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// begin fills the world.
+func (w *world) begin(t *testing.T) {
+	t.Helper()
+	w.AddAccount(account)
+	w.AddZone(account, zone, "example.com")
+	w.AddToken(token, sim.AllPermissions...)
+	w.api = w.session(t, token, Options{BatchWindow: time.Millisecond})
 }
 
 // session is one in a process of its own.
 func (w *world) session(t *testing.T, token string, o Options) *Session {
 	t.Helper()
-	s, err := NewRegistry(o).Session(Config{Token: token, BaseURL: w.server.URL + sim.Prefix})
+	o.Transport = w.network
+	s, err := NewRegistry(o).Session(Config{Token: token, BaseURL: w.url + sim.Prefix})
 	require.NoError(t, err)
 	return s
 }
@@ -382,26 +413,30 @@ func TestListsOfManyPagesAreWhole(t *testing.T) {
 }
 
 func TestWhatOthersChangeIsSeenAfterTheFreshness(t *testing.T) {
-	w := newWorld(t, sim.Options{})
-	api := w.session(t, token, Options{Freshness: 100 * time.Millisecond})
-	id := w.AddTunnel(account, "acme")
-	_, err := api.GetTunnel(t.Context(), account, id, Shared)
-	require.NoError(t, err)
-	w.RemoveTunnel(account, id)
-	_, err = api.GetTunnel(t.Context(), account, id, Shared)
-	require.NoError(t, err, "a hit may be old")
-	_, err = api.GetTunnel(t.Context(), account, id, Direct)
-	require.ErrorIs(t, err, ErrNotFound)
-	_, err = api.GetTunnel(t.Context(), account, id, Shared)
-	require.ErrorIs(t, err, ErrNotFound, "what a direct read found out is known to all")
+	synctest.Test(t, func(t *testing.T) {
+		w := newTimelessWorld(t)
+		api := w.session(t, token, Options{})
+		id := w.AddTunnel(account, "acme")
+		_, err := api.GetTunnel(t.Context(), account, id, Shared)
+		require.NoError(t, err)
+		w.RemoveTunnel(account, id)
+		_, err = api.GetTunnel(t.Context(), account, id, Shared)
+		require.NoError(t, err, "a hit may be old")
+		_, err = api.GetTunnel(t.Context(), account, id, Direct)
+		require.ErrorIs(t, err, ErrNotFound)
+		_, err = api.GetTunnel(t.Context(), account, id, Shared)
+		require.ErrorIs(t, err, ErrNotFound, "what a direct read found out is known to all")
 
-	other := w.AddTunnel(account, "other")
-	_, err = api.GetTunnel(t.Context(), account, other, Shared)
-	require.NoError(t, err, "an id that the list does not have is asked for")
-	w.RemoveTunnel(account, other)
-	time.Sleep(150 * time.Millisecond)
-	_, err = api.FindTunnel(t.Context(), account, "new", Shared)
-	require.ErrorIs(t, err, ErrNotFound)
+		other := w.AddTunnel(account, "other")
+		_, err = api.GetTunnel(t.Context(), account, other, Shared)
+		require.NoError(t, err, "an id that the list does not have is asked for")
+		w.RemoveTunnel(account, other)
+		_, err = api.FindTunnel(t.Context(), account, "other", Shared)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		_, err = api.FindTunnel(t.Context(), account, "other", Shared)
+		require.ErrorIs(t, err, ErrNotFound)
+	})
 }
 
 func TestAFailedListIsTriedAgainAndThenSharedToo(t *testing.T) {
@@ -481,14 +516,16 @@ func TestARefusedRecordDoesNotHarmThoseThatGoWithIt(t *testing.T) {
 }
 
 func TestATakenBackChangeIsNotSent(t *testing.T) {
-	w := newWorld(t, sim.Options{})
-	api := w.session(t, token, Options{BatchWindow: 200 * time.Millisecond})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err := api.CreateRecord(ctx, zone, cname("acme.example.com"))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	time.Sleep(300 * time.Millisecond)
-	require.Zero(t, w.Count("record."))
+	synctest.Test(t, func(t *testing.T) {
+		w := newTimelessWorld(t)
+		api := w.session(t, token, Options{BatchWindow: 200 * time.Millisecond})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		_, err := api.CreateRecord(ctx, zone, cname("acme.example.com"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Minute)
+		require.Zero(t, w.Count("record."))
+	})
 }
 
 func TestTokensAreToldApart(t *testing.T) {

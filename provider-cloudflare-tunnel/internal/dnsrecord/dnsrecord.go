@@ -4,13 +4,9 @@ package dnsrecord
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
-	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -22,32 +18,23 @@ import (
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/controller"
 )
 
-var kind = v1alpha1.GroupVersion.WithKind(v1alpha1.DNSRecordKind)
-
-var name = managed.ControllerName(kind.GroupKind().String())
-
-// Reconciler makes the reconciler of DNSRecords.
-func Reconciler(mgr ctrl.Manager, o controller.Options, s *controller.Shared) (reconcile.Reconciler, error) {
-	c := managed.WithTypedExternalConnector[*v1alpha1.DNSRecord](&connector{Shared: s})
-	return controller.Reconciler(mgr, name, kind, &v1alpha1.DNSRecordList{}, o, s.Recorder, c, func(resource.Managed) []time.Time { return nil })
+// Kind is what the controller of DNSRecords is made of.
+func Kind() controller.Kind[*v1alpha1.DNSRecord] {
+	return controller.Kind[*v1alpha1.DNSRecord]{
+		GroupVersionKind: v1alpha1.GroupVersion.WithKind(v1alpha1.DNSRecordKind),
+		New:              func() *v1alpha1.DNSRecord { return &v1alpha1.DNSRecord{} },
+		NewList:          newList,
+		Counterpart: func(t *controller.Task) controller.Counterpart[*v1alpha1.DNSRecord] {
+			return &external{Task: t}
+		},
+		Due: func(*v1alpha1.DNSRecord, time.Time, controller.Options) []time.Time { return nil },
+		Watch: func(b *builder.Builder, kube client.Reader, _ controller.Options) {
+			b.Watches(&v1alpha1.Tunnel{}, handler.EnqueueRequestsFromMapFunc(dependents(kube)), builder.WithPredicates(targetChanged()))
+		},
+	}
 }
 
-// Setup adds the controller to a manager.
-func Setup(mgr ctrl.Manager, o controller.Options, s *controller.Shared) error {
-	r, err := Reconciler(mgr, o, s)
-	if err != nil {
-		return err
-	}
-	if err := ctrl.NewControllerManagedBy(mgr).
-		Named(name).
-		WithOptions(o.ForControllerRuntime()).
-		For(&v1alpha1.DNSRecord{}, builder.WithPredicates(resource.DesiredStateChanged())).
-		Watches(&v1alpha1.Tunnel{}, handler.EnqueueRequestsFromMapFunc(dependents(mgr.GetClient())), builder.WithPredicates(targetChanged())).
-		Complete(r); err != nil {
-		return fmt.Errorf("set up the controller of DNSRecords: %w", err)
-	}
-	return nil
-}
+func newList() resource.ManagedList { return &v1alpha1.DNSRecordList{} }
 
 // targetChanged lets pass what changes where the records of a Tunnel point: that it got its id, or another one, or labels.
 func targetChanged() predicate.Predicate {
@@ -67,16 +54,11 @@ func targetChanged() predicate.Predicate {
 func dependents(kube client.Reader) handler.MapFunc {
 	return func(ctx context.Context, o client.Object) []reconcile.Request {
 		tunnel, ok := o.(*v1alpha1.Tunnel)
-		records := &v1alpha1.DNSRecordList{}
-		if !ok || kube.List(ctx, records, client.InNamespace(tunnel.Namespace)) != nil {
+		if !ok {
 			return nil
 		}
-		var requests []reconcile.Request
-		for i := range records.Items {
-			if r := &records.Items[i]; pointsAt(r, tunnel) {
-				requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: r.Namespace, Name: r.Name}})
-			}
-		}
-		return requests
+		return controller.Matching(ctx, kube, newList(), tunnel.Namespace, func(r *v1alpha1.DNSRecord) bool {
+			return pointsAt(r, tunnel)
+		})
 	}
 }

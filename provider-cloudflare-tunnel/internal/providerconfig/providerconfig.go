@@ -26,11 +26,13 @@ import (
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/settings"
 )
 
-// How often a token is checked. One that does not do is checked often, so that mending its Secret is soon seen: watching
-// Secrets would keep every Secret of the cluster in memory.
+// How often a token is checked. One that does not do is checked often, so that mending it is soon seen, and one that is
+// missing most often, since that asks nothing of Cloudflare. Watching Secrets would keep every Secret of the cluster in
+// memory.
 const (
-	recheckGood = 15 * time.Minute
-	recheckBad  = time.Minute
+	recheckGood    = 15 * time.Minute
+	recheckBad     = time.Minute
+	recheckMissing = 10 * time.Second
 )
 
 // config is either kind of provider config.
@@ -104,6 +106,9 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		c.SetConditions(condition.Authorized())
 	case errors.As(err, &bad):
 		again = recheckBad
+		if bad.Reason == condition.ReasonNoToken {
+			again = recheckMissing
+		}
 		c.SetConditions(condition.Unauthorized(bad.Reason, bad.Message))
 	default:
 		if wait, throttled := cloudflare.RetryAfter(err); throttled {

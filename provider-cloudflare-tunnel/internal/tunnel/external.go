@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -23,59 +22,26 @@ import (
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/ownership"
 )
 
-// reasonLeft is the reason of the event that tells that something foreign was left alone.
-const reasonLeft event.Reason = "LeftAtCloudflare"
-
 var idPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-// connector makes an external for each reconcile.
-type connector struct {
-	*controller.Shared
-
-	marks *marks
-}
-
-// Connect finds out how the object is managed.
-func (c *connector) Connect(ctx context.Context, cr *v1alpha1.Tunnel) (managed.TypedExternalClient[*v1alpha1.Tunnel], error) {
-	s, err := c.Settings(ctx, cr, kind)
-	if err != nil {
-		return nil, err
-	}
-	return &external{connector: c, at: controller.Place{Settings: s}, api: s.API}, nil
-}
 
 // external is one Tunnel's way to Cloudflare during one reconcile.
 type external struct {
-	*connector
+	*controller.Task
 
-	at  controller.Place
-	api cloudflare.API
-
+	marks *marks
 	// proven is the id of the tunnel whose mark was read from Cloudflare in this reconcile.
 	proven string
 }
 
 // Observe finds the object's tunnel and compares it with what is wanted.
 func (e *external) Observe(ctx context.Context, cr *v1alpha1.Tunnel) (managed.ExternalObservation, error) {
-	o, err := e.observe(ctx, cr)
-	if err == nil && o.ResourceExists && !o.ResourceUpToDate {
-		// The update that follows tells whether all is well.
-		return o, nil
-	}
-	if conflict := (*controller.ConflictError)(nil); errors.As(err, &conflict) {
-		cr.SetConditions(xpv2.Unavailable().WithMessage(conflict.Message))
-	}
-	return o, e.Tell(ctx, cr, e.at, err)
-}
-
-func (e *external) observe(ctx context.Context, cr *v1alpha1.Tunnel) (managed.ExternalObservation, error) {
 	account, err := e.account(cr)
 	if err != nil {
 		return managed.ExternalObservation{}, err
 	}
 	t, err := e.find(ctx, cr, account)
 	if errors.Is(err, cloudflare.ErrNotFound) {
-		return managed.ExternalObservation{}, e.absent(ctx, cr)
+		return managed.ExternalObservation{}, e.Absent(ctx, cr, nil)
 	}
 	if err != nil {
 		return managed.ExternalObservation{}, err
@@ -88,7 +54,7 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ex
 	if !onlyObserves || named {
 		mark, credentials, err = e.prove(ctx, cr, t)
 		if errors.Is(err, cloudflare.ErrNotFound) {
-			return managed.ExternalObservation{}, e.absent(ctx, cr)
+			return managed.ExternalObservation{}, e.Absent(ctx, cr, nil)
 		}
 		if err != nil {
 			return managed.ExternalObservation{}, err
@@ -100,11 +66,8 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ex
 	case onlyObserves:
 		// Anybody may look at a tunnel, but its credentials are its owner's.
 		credentials = nil
-	case meta.WasDeleted(cr):
-		e.Recorder.Event(cr, event.Warning(reasonLeft, foreign(t, verdict)))
-		return managed.ExternalObservation{}, nil
 	default:
-		return managed.ExternalObservation{}, foreign(t, verdict)
+		return managed.ExternalObservation{}, e.Leave(cr, foreign(t, verdict))
 	}
 	if !onlyObserves {
 		if t.ConfigSource != "" && t.ConfigSource != string(v1alpha1.TunnelConfigSourceLocal) && !meta.WasDeleted(cr) {
@@ -129,17 +92,6 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ex
 	return o, nil
 }
 
-// absent says what it means that there is no tunnel: nil that one may be made, or that none is left.
-func (e *external) absent(ctx context.Context, cr *v1alpha1.Tunnel) error {
-	switch {
-	case meta.WasDeleted(cr):
-		return e.Settled(ctx, cr)
-	case controller.Creates(cr.Spec.ManagementPolicies):
-		return e.MayCreate(ctx, e.at)
-	}
-	return nil
-}
-
 // find reads the object's tunnel: by its id, else the live one of its name. That it is ours is still to be proven.
 func (e *external) find(ctx context.Context, cr *v1alpha1.Tunnel, account string) (cloudflare.Tunnel, error) {
 	id := meta.GetExternalName(cr)
@@ -147,7 +99,7 @@ func (e *external) find(ctx context.Context, cr *v1alpha1.Tunnel, account string
 		if !idPattern.MatchString(id) {
 			return cloudflare.Tunnel{}, fmt.Errorf("the annotation %s is %q; it must be the tunnel's id, a UUID", meta.AnnotationKeyExternalName, id)
 		}
-		t, err := e.api.GetTunnel(ctx, account, id, cloudflare.Shared)
+		t, err := e.API.GetTunnel(ctx, account, id, cloudflare.Shared)
 		if !errors.Is(err, cloudflare.ErrNotFound) {
 			return t, err
 		}
@@ -160,7 +112,7 @@ func (e *external) find(ctx context.Context, cr *v1alpha1.Tunnel, account string
 	if id != "" && meta.WasDeleted(cr) && !controller.Uncertain(cr) {
 		return cloudflare.Tunnel{}, cloudflare.ErrNotFound
 	}
-	return e.api.FindTunnel(ctx, account, cr.Spec.ForProvider.Name, freshness)
+	return e.API.FindTunnel(ctx, account, cr.Spec.ForProvider.Name, freshness)
 }
 
 // prove reads the mark in a tunnel's secret, and the credentials where they are to be published. Both are as a rule in the
@@ -178,7 +130,12 @@ func (e *external) prove(ctx context.Context, cr *v1alpha1.Tunnel, t cloudflare.
 			return mark, nil, nil
 		}
 	}
-	c, err := e.api.TunnelCredentials(ctx, t.Account, t.ID)
+	return e.read(ctx, cr, t)
+}
+
+// read asks Cloudflare for a tunnel's credentials and the mark in them.
+func (e *external) read(ctx context.Context, cr *v1alpha1.Tunnel, t cloudflare.Tunnel) (ownership.Mark, *cloudflare.Credentials, error) {
+	c, err := e.API.TunnelCredentials(ctx, t.Account, t.ID)
 	if err != nil {
 		return ownership.Mark{}, nil, err
 	}
@@ -188,113 +145,100 @@ func (e *external) prove(ctx context.Context, cr *v1alpha1.Tunnel, t cloudflare.
 	return mark, &c, nil
 }
 
+// own reads a tunnel's credentials and mark, and refuses if it is not ours.
+func (e *external) own(ctx context.Context, cr *v1alpha1.Tunnel, t cloudflare.Tunnel) (ownership.Mark, *cloudflare.Credentials, error) {
+	mark, c, err := e.read(ctx, cr, t)
+	if err != nil {
+		return ownership.Mark{}, nil, err
+	}
+	if verdict := ownership.Judge(mark, cr.UID, meta.GetExternalName(cr) == t.ID); verdict != ownership.Ours {
+		return ownership.Mark{}, nil, foreign(t, verdict)
+	}
+	return mark, c, nil
+}
+
 // Create makes the tunnel. Cloudflare refuses a second one of the same name, and that may be one that an earlier attempt
 // made: then it is taken, with the secret that it has.
 func (e *external) Create(ctx context.Context, cr *v1alpha1.Tunnel) (managed.ExternalCreation, error) {
-	c, err := e.create(ctx, cr)
-	if err := e.Tell(ctx, cr, e.at, err); err != nil {
-		return managed.ExternalCreation{}, err
-	}
-	return managed.ExternalCreation{ConnectionDetails: details(*c)}, nil
-}
-
-func (e *external) create(ctx context.Context, cr *v1alpha1.Tunnel) (*cloudflare.Credentials, error) {
 	account, err := e.account(cr)
 	if err != nil {
-		return nil, err
+		return managed.ExternalCreation{}, err
 	}
 	secret, err := ownership.NewTunnelSecret(cr.UID, 0, e.Now(), e.Random)
 	if err != nil {
-		return nil, err
+		return managed.ExternalCreation{}, err
 	}
-	name := cr.Spec.ForProvider.Name
-	t, err := e.api.CreateTunnel(ctx, account, name, secret)
+	t, err := e.API.CreateTunnel(ctx, account, cr.Spec.ForProvider.Name, secret)
 	if errors.Is(err, cloudflare.ErrConflict) {
 		return e.adopt(ctx, cr, account, err)
 	}
 	if err != nil {
-		return nil, err
+		return managed.ExternalCreation{}, err
 	}
 	meta.SetExternalName(cr, t.ID)
 	e.marks.put(cr.UID, t.ID, ownership.OfTunnel(secret))
-	return &cloudflare.Credentials{AccountTag: account, TunnelID: t.ID, TunnelSecret: secret}, nil
+	made := cloudflare.Credentials{AccountTag: account, TunnelID: t.ID, TunnelSecret: secret}
+	return managed.ExternalCreation{ConnectionDetails: details(made)}, nil
 }
 
-func (e *external) adopt(ctx context.Context, cr *v1alpha1.Tunnel, account string, refusal error) (*cloudflare.Credentials, error) {
-	t, err := e.api.FindTunnel(ctx, account, cr.Spec.ForProvider.Name, cloudflare.Direct)
+func (e *external) adopt(ctx context.Context, cr *v1alpha1.Tunnel, account string, refusal error) (managed.ExternalCreation, error) {
+	t, err := e.API.FindTunnel(ctx, account, cr.Spec.ForProvider.Name, cloudflare.Direct)
 	if errors.Is(err, cloudflare.ErrNotFound) {
 		// It was there when the creation was refused, and is not any more.
-		return nil, refusal
+		return managed.ExternalCreation{}, refusal
 	}
 	if err != nil {
-		return nil, err
+		return managed.ExternalCreation{}, err
 	}
-	c, err := e.api.TunnelCredentials(ctx, account, t.ID)
+	_, c, err := e.own(ctx, cr, t)
 	if err != nil {
-		return nil, err
-	}
-	mark := ownership.OfTunnel(c.TunnelSecret)
-	if verdict := ownership.Judge(mark, cr.UID, meta.GetExternalName(cr) == t.ID); verdict != ownership.Ours {
-		return nil, foreign(t, verdict)
+		return managed.ExternalCreation{}, err
 	}
 	meta.SetExternalName(cr, t.ID)
-	e.marks.put(cr.UID, t.ID, mark)
-	return &c, nil
+	return managed.ExternalCreation{ConnectionDetails: details(*c)}, nil
 }
 
 // Update renames the tunnel or replaces its secret. It asks Cloudflare for the secret first: that proves the tunnel ours,
 // and tells whether an earlier attempt already replaced it.
 func (e *external) Update(ctx context.Context, cr *v1alpha1.Tunnel) (managed.ExternalUpdate, error) {
-	c, err := e.update(ctx, cr)
-	if err := e.Tell(ctx, cr, e.at, err); err != nil {
-		return managed.ExternalUpdate{}, err
-	}
-	return managed.ExternalUpdate{ConnectionDetails: details(*c)}, nil
-}
-
-func (e *external) update(ctx context.Context, cr *v1alpha1.Tunnel) (*cloudflare.Credentials, error) {
 	account, err := e.account(cr)
 	if err != nil {
-		return nil, err
+		return managed.ExternalUpdate{}, err
 	}
-	t, err := e.api.GetTunnel(ctx, account, meta.GetExternalName(cr), cloudflare.Shared)
+	t, err := e.API.GetTunnel(ctx, account, meta.GetExternalName(cr), cloudflare.Shared)
 	if err != nil {
-		return nil, err
+		return managed.ExternalUpdate{}, err
 	}
-	c, err := e.api.TunnelCredentials(ctx, account, t.ID)
+	mark, c, err := e.own(ctx, cr, t)
 	if err != nil {
-		return nil, err
-	}
-	mark := ownership.OfTunnel(c.TunnelSecret)
-	if verdict := ownership.Judge(mark, cr.UID, true); verdict != ownership.Ours {
-		return nil, foreign(t, verdict)
+		return managed.ExternalUpdate{}, err
 	}
 
 	changes := Plan(cr.Spec.ForProvider, t, mark, cr.Status.AtProvider.LastRotationTime, e.Now())
 	if changes.Rename {
-		if _, err := e.api.RenameTunnel(ctx, account, t.ID, cr.Spec.ForProvider.Name); err != nil {
-			return nil, renameError(cr.Spec.ForProvider.Name, err)
+		if _, err := e.API.RenameTunnel(ctx, account, t.ID, cr.Spec.ForProvider.Name); err != nil {
+			return managed.ExternalUpdate{}, renameError(cr.Spec.ForProvider.Name, err)
 		}
 	}
 	if changes.Rotate {
 		secret, err := ownership.NewTunnelSecret(cr.UID, mark.Rotations+1, e.Now(), e.Random)
 		if err != nil {
-			return nil, err
+			return managed.ExternalUpdate{}, err
 		}
-		if _, err := e.api.RotateTunnelSecret(ctx, account, t.ID, secret); err != nil {
-			return nil, err
+		if _, err := e.API.RotateTunnelSecret(ctx, account, t.ID, secret); err != nil {
+			return managed.ExternalUpdate{}, err
 		}
 		c.TunnelSecret, mark = secret, ownership.OfTunnel(secret)
+		e.marks.put(cr.UID, t.ID, mark)
 	}
 	if changes.Rotate || changes.FinishRotation {
 		// Connections outlive the secret that they were made with.
-		if err := e.api.DropConnections(ctx, account, t.ID); err != nil {
-			return nil, err
+		if err := e.API.DropConnections(ctx, account, t.ID); err != nil {
+			return managed.ExternalUpdate{}, err
 		}
 		cr.Status.AtProvider.LastRotationTime = &metav1.Time{Time: mark.MadeAt}
 	}
-	e.marks.put(cr.UID, t.ID, mark)
-	return &c, nil
+	return managed.ExternalUpdate{ConnectionDetails: details(*c)}, nil
 }
 
 func renameError(name string, err error) error {
@@ -304,29 +248,16 @@ func renameError(name string, err error) error {
 	return err
 }
 
-// Delete deletes the tunnel, after the DNS records that point at it and after its connections. What is gone already is
-// deleted.
-func (e *external) Delete(ctx context.Context, cr *v1alpha1.Tunnel) (managed.ExternalDelete, error) {
-	err := e.delete(ctx, cr)
-	if errors.Is(err, cloudflare.ErrNotFound) {
-		err = nil
-	}
-	return managed.ExternalDelete{}, e.Tell(ctx, cr, e.at, err)
-}
-
-func (e *external) delete(ctx context.Context, cr *v1alpha1.Tunnel) error {
+// Delete deletes the tunnel, after the DNS records that point at it and after its connections.
+func (e *external) Delete(ctx context.Context, cr *v1alpha1.Tunnel) error {
 	account, err := e.account(cr)
 	if err != nil {
 		return err
 	}
 	id := meta.GetExternalName(cr)
 	if e.proven != id {
-		c, err := e.api.TunnelCredentials(ctx, account, id)
-		if err != nil {
+		if _, _, err := e.own(ctx, cr, cloudflare.Tunnel{ID: id, Account: account, Name: cr.Spec.ForProvider.Name}); err != nil {
 			return err
-		}
-		if verdict := ownership.Judge(ownership.OfTunnel(c.TunnelSecret), cr.UID, true); verdict != ownership.Ours {
-			return foreign(cloudflare.Tunnel{ID: id, Account: account, Name: cr.Spec.ForProvider.Name}, verdict)
 		}
 	}
 
@@ -337,10 +268,10 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.Tunnel) error {
 	if names := Before(cr, records.Items, e.Now()); len(names) > 0 {
 		return fmt.Errorf("waiting for DNSRecord %s to be deleted first, since it points at this tunnel", strings.Join(names, ", "))
 	}
-	if err := e.api.DropConnections(ctx, account, id); err != nil {
+	if err := e.API.DropConnections(ctx, account, id); err != nil {
 		return err
 	}
-	err = e.api.DeleteTunnel(ctx, account, id)
+	err = e.API.DeleteTunnel(ctx, account, id)
 	if errors.Is(err, cloudflare.ErrConnectionsActive) {
 		return fmt.Errorf("connectors of tunnel %s are still running and connect again; it is tried again until they are stopped: %w", id, err)
 	}
@@ -350,31 +281,23 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.Tunnel) error {
 	return err
 }
 
-// Disconnect does nothing: what a connection needs is shared.
-func (e *external) Disconnect(context.Context) error { return nil }
-
 // account is where the object's tunnel is, or is to be made. A tunnel does not move, so what was seen comes first.
 func (e *external) account(cr *v1alpha1.Tunnel) (string, error) {
-	e.at.Account = e.at.AccountID
+	e.Account = e.AccountID
 	if id := cr.Spec.ForProvider.AccountID; id != nil {
-		e.at.Account = *id
+		e.Account = *id
 	}
 	if id := cr.Status.AtProvider.AccountID; id != "" {
-		e.at.Account = id
+		e.Account = id
 	}
-	if e.at.Account == "" {
-		return "", fmt.Errorf("no Cloudflare account; set spec.forProvider.accountID, or spec.accountID of %s", e.at.Config)
+	if e.Account == "" {
+		return "", fmt.Errorf("no Cloudflare account; set spec.forProvider.accountID, or spec.accountID of %s", e.Config)
 	}
-	return e.at.Account, nil
+	return e.Account, nil
 }
 
-func foreign(t cloudflare.Tunnel, verdict ownership.Verdict) error {
-	advice := "choose another name, or delete it at Cloudflare"
-	if verdict == ownership.Unmarked {
-		advice += fmt.Sprintf(", or take it over with the annotation %s: %s", meta.AnnotationKeyExternalName, t.ID)
-	}
-	return &controller.ConflictError{Message: fmt.Sprintf("tunnel %s in account %s already is named %q and is %s, so it is neither changed nor deleted; %s",
-		t.ID, t.Account, t.Name, verdict, advice)}
+func foreign(t cloudflare.Tunnel, verdict ownership.Verdict) *controller.ConflictError {
+	return controller.Taken(fmt.Sprintf("tunnel %s in account %s already is named %q", t.ID, t.Account, t.Name), verdict, t.ID)
 }
 
 // connectors fills in the connectors of a connected tunnel where Cloudflare leaves them out of it, as it has announced. That
@@ -391,7 +314,7 @@ func (e *external) connectors(ctx context.Context, before *v1alpha1.TunnelObserv
 		return nil
 	}
 	var err error
-	t.Connectors, err = e.api.Connectors(ctx, t.Account, t.ID)
+	t.Connectors, err = e.API.Connectors(ctx, t.Account, t.ID)
 	return err
 }
 

@@ -58,12 +58,17 @@ func Plan(want v1alpha1.TunnelParameters, seen cloudflare.Tunnel, mark ownership
 	return c
 }
 
-// Due is when a tunnel must be looked at although nothing happened.
-func Due(want v1alpha1.TunnelParameters) []time.Time {
-	if want.RotateSecretAt == nil {
-		return nil
+// Due is when a tunnel must be looked at although nothing happened: when its secret is to be replaced, and as soon as the
+// list of tunnels is a new one while its connectors are not as they should be, which is so until the first have connected.
+func Due(t *v1alpha1.Tunnel, now time.Time, freshness time.Duration) []time.Time {
+	var due []time.Time
+	if at := t.Spec.ForProvider.RotateSecretAt; at != nil {
+		due = append(due, at.Time)
 	}
-	return []time.Time{want.RotateSecretAt.Time}
+	if t.Status.AtProvider.Status != v1alpha1.TunnelHealthy {
+		due = append(due, now.Add(freshness))
+	}
+	return due
 }
 
 // recordsTime is how long a deleted tunnel waits for the DNS records that point at it to be deleted too. Who deletes an

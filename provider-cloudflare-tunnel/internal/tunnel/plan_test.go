@@ -132,6 +132,20 @@ func TestRecordsThatGoBeforeTheirTunnel(t *testing.T) {
 }
 
 func TestDue(t *testing.T) {
-	require.Empty(t, tunnel.Due(v1alpha1.TunnelParameters{}))
-	require.Equal(t, []time.Time{monday}, tunnel.Due(v1alpha1.TunnelParameters{RotateSecretAt: at(monday)}))
+	for name, c := range map[string]struct {
+		status   string
+		rotateAt *metav1.Time
+		want     []time.Time
+	}{
+		"a healthy tunnel is due for its poll only":          {status: "healthy"},
+		"a tunnel is due when its secret is to be replaced":  {status: "healthy", rotateAt: at(thursday), want: []time.Time{thursday}},
+		"a tunnel without connectors is due with a new list": {status: "inactive", want: []time.Time{monday.Add(time.Minute)}},
+		"a tunnel that lost connectors is due so, too":       {status: "degraded", want: []time.Time{monday.Add(time.Minute)}},
+		"a tunnel that lost all connectors is due so, too":   {status: "down", want: []time.Time{monday.Add(time.Minute)}},
+		"a tunnel may be due for both":                       {status: "down", rotateAt: at(thursday), want: []time.Time{thursday, monday.Add(time.Minute)}},
+	} {
+		o := &v1alpha1.Tunnel{}
+		o.Status.AtProvider.Status, o.Spec.ForProvider.RotateSecretAt = c.status, c.rotateAt
+		require.Equal(t, c.want, tunnel.Due(o, monday, time.Minute), name)
+	}
 }

@@ -3,13 +3,10 @@ package tunnel
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
-	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -21,42 +18,32 @@ import (
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/controller"
 )
 
-var kind = v1alpha1.GroupVersion.WithKind(v1alpha1.TunnelKind)
-
-var name = managed.ControllerName(kind.GroupKind().String())
-
-// Reconciler makes the reconciler of Tunnels.
-func Reconciler(mgr ctrl.Manager, o controller.Options, s *controller.Shared) (reconcile.Reconciler, error) {
-	c := managed.WithTypedExternalConnector[*v1alpha1.Tunnel](&connector{Shared: s, marks: &marks{}})
-	return controller.Reconciler(mgr, name, kind, &v1alpha1.TunnelList{}, o, s.Recorder, c, due)
+// Kind is what the controller of Tunnels is made of.
+func Kind() controller.Kind[*v1alpha1.Tunnel] {
+	known := &marks{}
+	return controller.Kind[*v1alpha1.Tunnel]{
+		GroupVersionKind: v1alpha1.GroupVersion.WithKind(v1alpha1.TunnelKind),
+		New:              func() *v1alpha1.Tunnel { return &v1alpha1.Tunnel{} },
+		NewList:          newList,
+		Counterpart: func(t *controller.Task) controller.Counterpart[*v1alpha1.Tunnel] {
+			return &external{Task: t, marks: known}
+		},
+		Due: func(t *v1alpha1.Tunnel, now time.Time, o controller.Options) []time.Time {
+			return Due(t, now, o.Freshness)
+		},
+		Watch: func(b *builder.Builder, kube client.Reader, o controller.Options) {
+			b.Watches(&v1alpha1.DNSRecord{}, handler.EnqueueRequestsFromMapFunc(waitingFor(kube)), builder.WithPredicates(gone()))
+			if o.WatchSecrets {
+				b.Owns(&corev1.Secret{}, builder.OnlyMetadata, builder.WithPredicates(lost()))
+			}
+		},
+	}
 }
 
-// Setup adds the controller to a manager.
-func Setup(mgr ctrl.Manager, o controller.Options, s *controller.Shared) error {
-	r, err := Reconciler(mgr, o, s)
-	if err != nil {
-		return err
-	}
-	if err := ctrl.NewControllerManagedBy(mgr).
-		Named(name).
-		WithOptions(o.ForControllerRuntime()).
-		For(&v1alpha1.Tunnel{}, builder.WithPredicates(resource.DesiredStateChanged())).
-		Watches(&v1alpha1.DNSRecord{}, handler.EnqueueRequestsFromMapFunc(waitingFor(mgr.GetClient())), builder.WithPredicates(gone())).
-		Complete(r); err != nil {
-		return fmt.Errorf("set up the controller of Tunnels: %w", err)
-	}
-	return nil
-}
+func newList() resource.ManagedList { return &v1alpha1.TunnelList{} }
 
-func due(mg resource.Managed) []time.Time {
-	if t, ok := mg.(*v1alpha1.Tunnel); ok {
-		return Due(t.Spec.ForProvider)
-	}
-	return nil
-}
-
-// gone lets pass that a DNSRecord is no more.
-func gone() predicate.Predicate {
+// gone lets pass that an object is no more.
+func gone() predicate.Funcs {
 	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },
 		UpdateFunc:  func(event.UpdateEvent) bool { return false },
@@ -64,21 +51,22 @@ func gone() predicate.Predicate {
 	}
 }
 
+// lost lets pass that a connection secret is no more, or is another than before.
+func lost() predicate.Funcs {
+	p := gone()
+	p.UpdateFunc = predicate.ResourceVersionChangedPredicate{}.Update
+	return p
+}
+
 // waitingFor finds the Tunnels that wait for a DNSRecord to go before they are deleted.
 func waitingFor(kube client.Reader) handler.MapFunc {
 	return func(ctx context.Context, o client.Object) []reconcile.Request {
 		record, ok := o.(*v1alpha1.DNSRecord)
-		tunnels := &v1alpha1.TunnelList{}
-		if !ok || kube.List(ctx, tunnels, client.InNamespace(record.Namespace)) != nil {
+		if !ok {
 			return nil
 		}
-		var requests []reconcile.Request
-		for i := range tunnels.Items {
-			t := &tunnels.Items[i]
-			if t.DeletionTimestamp != nil && pointsAt(*record, t) {
-				requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: t.Namespace, Name: t.Name}})
-			}
-		}
-		return requests
+		return controller.Matching(ctx, kube, newList(), record.Namespace, func(t *v1alpha1.Tunnel) bool {
+			return t.DeletionTimestamp != nil && pointsAt(*record, t)
+		})
 	}
 }
