@@ -45,6 +45,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	if err != nil {
 		return nil, err
 	}
+	set = set.For(seen.Identity.Name)
 	d := object.NewDesired(seen)
 	if problems := xr.Spec.Validate(seen.Identity.Name); len(problems) > 0 {
 		refuse(d, xr, seen, problems)

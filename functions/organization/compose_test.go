@@ -526,6 +526,20 @@ func TestTheExampleOfSecretsNamesWhatIsComposed(t *testing.T) {
 	}
 }
 
+func TestAnOrganizationIsInTheAccountThatTheSettingsGiveIt(t *testing.T) {
+	w := settled(t, organization())
+	w.objects = append(w.objects, environment(map[string]any{"cloudflare": map[string]any{"accounts": []any{map[string]any{
+		"organizations": []any{"acme-*"}, "webhookDomain": "second.example.com",
+		"providerConfig": map[string]any{"kind": "ClusterProviderConfig", "name": "second"},
+	}}}}))
+	d := compose(t, w, organization())
+	tunnel, record := get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel), get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord)
+	require.Equal(t, "second", tunnel.Spec.ProviderConfigReference.Name)
+	require.Equal(t, "second", record.Spec.ProviderConfigReference.Name)
+	require.Equal(t, "acme-corp.second.example.com", record.Spec.ForProvider.Name)
+	require.Equal(t, "https://acme-corp.second.example.com", status(t, d).WebhookURL)
+}
+
 // environment is the EnvironmentConfig with the platform's settings.
 func environment(data map[string]any) map[string]any {
 	return map[string]any{

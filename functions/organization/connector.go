@@ -1,18 +1,18 @@
 package main
 
 import (
-	"fmt"
+	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/yaml"
 
+	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
-	"aphex.io/platform/provider-cloudflare-tunnel/apis/v1alpha1"
 )
 
 const (
@@ -29,37 +29,30 @@ const (
 	credentialsHashAnnotation = "platform.aphex/credentials-hash"
 )
 
-// connectorSettings is cloudflared's configuration file, see
+// connectorConfiguration is cloudflared's configuration file: it sends the organization's host to its listener, and
+// anything else nowhere, see
 // https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
-type connectorSettings struct {
-	Tunnel          string        `json:"tunnel"`
-	CredentialsFile string        `json:"credentials-file"`
-	Metrics         string        `json:"metrics"`
-	NoAutoupdate    bool          `json:"no-autoupdate"`
-	Ingress         []ingressRule `json:"ingress"`
+func connectorConfiguration(set *settings.Settings, tunnelID string, n names) string {
+	return "credentials-file: " + credentialsDir + "/" + cloudflare.CredentialsKey + `
+ingress:
+- hostname: ` + yamlString(set.WebhookHost(n.Org)) + `
+  service: http://` + listenerService + "." + n.Namespace + ".svc.cluster.local:" + strconv.Itoa(listenerPort) + `
+- service: http_status:404
+metrics: 0.0.0.0:` + strconv.Itoa(metricsPort) + `
+no-autoupdate: true
+tunnel: ` + yamlString(tunnelID) + "\n"
 }
 
-type ingressRule struct {
-	Hostname string `json:"hostname,omitempty"`
-	Service  string `json:"service"`
-}
-
-// connectorConfiguration sends the organization's host to its listener, and anything else nowhere.
-func connectorConfiguration(set *settings.Settings, tunnelID string, n names) (string, error) {
-	content, err := yaml.Marshal(connectorSettings{
-		Tunnel:          tunnelID,
-		CredentialsFile: credentialsDir + "/" + v1alpha1.ConnectionKeyCredentials,
-		Metrics:         fmt.Sprintf("0.0.0.0:%d", metricsPort),
-		NoAutoupdate:    true,
-		Ingress: []ingressRule{
-			{
-				Hostname: set.WebhookHost(n.Org),
-				Service:  fmt.Sprintf("http://%s.%s.svc.cluster.local:%d", listenerService, n.Namespace, listenerPort),
-			},
-			{Service: "http_status:404"},
-		},
-	})
-	return string(content), err
+// yamlString is a YAML scalar that every reader takes for this string. Host names and UUIDs need no quotes: a number or
+// date has no letter but an exponent's e beside a dot or hyphen, and at most two hyphens. YAML knows all escapes that Go
+// uses, see https://yaml.org/spec/1.2.2/#57-escaped-characters.
+func yamlString(s string) string {
+	const lettersButE, rest = "abcdfghijklmnopqrstuvwxyz", "e0123456789.-"
+	word := strings.Trim(s, lettersButE+rest) == "" && strings.Trim(s, ".-") == s && strings.ContainsAny(s, ".-")
+	if word && (strings.ContainsAny(s, lettersButE) || strings.Count(s, "-") > 2) {
+		return s
+	}
+	return strconv.Quote(s)
 }
 
 func connectorConfigMap(configuration string, n names) *corev1.ConfigMap {
@@ -84,7 +77,7 @@ func connector(set *settings.Settings, configuration string, credentials object.
 					Labels: with(n.Labels(), n.ConnectorPods()),
 					Annotations: map[string]string{
 						configHashAnnotation:      object.Hash([]byte(configuration)),
-						credentialsHashAnnotation: object.Hash(credentials.SecretData(v1alpha1.ConnectionKeyCredentials)),
+						credentialsHashAnnotation: object.Hash(credentials.SecretData(cloudflare.CredentialsKey)),
 					},
 				},
 				Spec: corev1.PodSpec{
@@ -107,7 +100,7 @@ func connector(set *settings.Settings, configuration string, credentials object.
 						{Name: "credentials", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 							SecretName: n.Credentials,
 							Items: []corev1.KeyToPath{
-								{Key: v1alpha1.ConnectionKeyCredentials, Path: v1alpha1.ConnectionKeyCredentials},
+								{Key: cloudflare.CredentialsKey, Path: cloudflare.CredentialsKey},
 							},
 						}}},
 					},

@@ -13,6 +13,7 @@ import (
 
 	"aphex.io/platform/apis/composite"
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
+	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/externalsecrets"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/tekton"
@@ -90,7 +91,7 @@ func (w world) find(t testing.TB, s object.Selector) []object.Object {
 func crd(name string) map[string]any {
 	version := map[string]string{
 		tekton.EventListenerCRD: "v1beta1", tekton.TriggerBindingCRD: "v1beta1",
-		externalsecrets.ClusterSecretStoreCRD: "v1", tunnelCRD: "v1alpha1", recordCRD: "v1alpha1",
+		externalsecrets.ClusterSecretStoreCRD: "v1", cloudflare.TunnelCRD: "v1alpha1", cloudflare.DNSRecordCRD: "v1alpha1",
 	}[name]
 	return map[string]any{
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": name},

@@ -30,7 +30,7 @@ type organization struct {
 // the one that has the namespace is the Organization.
 func findOrganization(seen *object.Observed, n names, cfg *settings.Settings) organization {
 	if seen.Offline {
-		return organization{URL: cfg.WebhookURL(n.Organization)}
+		return organization{URL: cfg.For(n.Organization).WebhookURL(n.Organization)}
 	}
 	ns := seen.Get("v1", "Namespace", "", n.OrgNamespace)
 	kind, owner, uid := ns.Controller()
@@ -60,7 +60,7 @@ func judge(o *organization, seen *object.Observed, n names, cfg *settings.Settin
 		o.Refusal = fmt.Sprintf("spec.aphexOrg: %s may not be used from the namespace %s; claim this in %s", ref, own, allowed)
 		return
 	}
-	o.URL = cfg.WebhookURL(n.Organization)
+	o.URL = cfg.For(n.Organization).WebhookURL(n.Organization)
 	o.Secret = seen.Get("v1", "Secret", n.OrgNamespace, webhookSecret).SecretData(webhookSecretKey)
 	o.Suspended = o.Namespace.Label(kube.LabelSuspended) == "true"
 	switch phase := o.Namespace.Label(kube.LabelPhase); {

@@ -3,8 +3,6 @@
 package kube
 
 import (
-	"maps"
-
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,9 +32,9 @@ const (
 	LabelPodSecurity = "pod-security.kubernetes.io/enforce"
 )
 
-// Meta names an object; the labels are copied.
+// Meta names an object; the labels become its own.
 func Meta(namespace, name string, labels map[string]string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: maps.Clone(labels)}
+	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels}
 }
 
 // ServiceAccount is an identity for pods.

@@ -9,14 +9,6 @@ import (
 	"aphex.io/platform/functions/internal/object"
 )
 
-func TestMetaDoesNotShareLabels(t *testing.T) {
-	labels := map[string]string{"a": "1"}
-	meta := kube.Meta("n", "x", labels)
-	meta.Labels["a"] = "2"
-	require.Equal(t, map[string]string{"a": "1"}, labels)
-	require.Nil(t, kube.Meta("n", "x", nil).Labels)
-}
-
 func TestObjectsInWireForm(t *testing.T) {
 	meta := map[string]any{"namespace": "n", "name": "x"}
 	rbac := "rbac.authorization.k8s.io"

@@ -6,16 +6,16 @@ package runner
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
-	"github.com/crossplane/function-sdk-go/request"
-	"github.com/crossplane/function-sdk-go/response"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -56,16 +56,12 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 	defer func() {
 		if p := recover(); p != nil {
 			log.Info("The function panicked", "panic", p, "stack", string(debug.Stack()))
-			rsp = response.To(req, 0)
-			response.Fatal(rsp, fmt.Errorf("internal error: %v; this is a bug in the function, see its log", p))
-			err = nil
+			rsp, err = fatal(req, fmt.Errorf("internal error: %v; this is a bug in the function, see its log", p)), nil
 		}
 	}()
 
-	if !request.HasCapability(req, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES) {
-		rsp := response.To(req, 0)
-		response.Fatal(rsp, fmt.Errorf("this Crossplane does not offer required resources; use Crossplane 2.4 or later"))
-		return rsp, nil
+	if !slices.Contains(req.GetMeta().GetCapabilities(), fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES) {
+		return fatal(req, errors.New("this Crossplane does not offer required resources; use Crossplane 2.4 or later")), nil
 	}
 
 	seen := observe(req, xr, f.Entropy)
@@ -75,16 +71,14 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 
 	var typed T
 	if err := xr.Decode(&typed); err != nil {
-		rsp := response.To(req, 0)
-		response.Fatal(rsp, fmt.Errorf("%s: %w", seen.Identity, err))
-		return rsp, nil
+		return fatal(req, fmt.Errorf("%s: %w", seen.Identity, err)), nil
 	}
 
 	want, err := f.Compose(&typed, seen)
 	if err == nil {
 		err = want.Err()
 	}
-	rsp = response.To(req, 0)
+	rsp = answer(req)
 	rsp.Requirements = requirements(seen)
 	switch {
 	case seen.Pending():
@@ -92,8 +86,7 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 		return rsp, nil
 	case err != nil:
 		log.Info("Cannot compose", "error", err.Error())
-		response.Fatal(rsp, err)
-		rsp.Results[len(rsp.Results)-1].Target = fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum()
+		rsp.Results = []*fnv1.Result{result(fnv1.Severity_SEVERITY_FATAL, err.Error(), fnv1.Target_TARGET_COMPOSITE_AND_CLAIM)}
 		return rsp, nil
 	}
 	if err := f.fill(rsp, xr, seen, want); err != nil {
@@ -101,6 +94,26 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 	}
 	log.Debug("Composed", "resources", len(want.Resources()), "phase", want.Phase)
 	return rsp, nil
+}
+
+// answer begins with what earlier steps of the pipeline desired. The SDK has helpers for this and for results, in packages
+// that bring Kubernetes' client along, which would take more memory than all the rest of a function.
+func answer(req *fnv1.RunFunctionRequest) *fnv1.RunFunctionResponse {
+	return &fnv1.RunFunctionResponse{
+		Meta:    &fnv1.ResponseMeta{Tag: req.GetMeta().GetTag(), Ttl: &durationpb.Duration{}},
+		Desired: req.GetDesired(),
+		Context: req.GetContext(),
+	}
+}
+
+func fatal(req *fnv1.RunFunctionRequest, err error) *fnv1.RunFunctionResponse {
+	rsp := answer(req)
+	rsp.Results = []*fnv1.Result{result(fnv1.Severity_SEVERITY_FATAL, err.Error(), fnv1.Target_TARGET_COMPOSITE)}
+	return rsp
+}
+
+func result(severity fnv1.Severity, message string, target fnv1.Target) *fnv1.Result {
+	return &fnv1.Result{Severity: severity, Message: message, Target: target.Enum()}
 }
 
 func observe(req *fnv1.RunFunctionRequest, xr object.Object, entropy io.Reader) *object.Observed {
@@ -194,8 +207,9 @@ func (f *Function[T]) fill(rsp *fnv1.RunFunctionResponse, xr object.Object, seen
 		rsp.Results = append(rsp.Results, e)
 	}
 	if seen.Offline {
-		response.Normal(rsp, "No cluster can be seen (not even the CRD "+f.CRD+
-			"), so every neighbour is taken for present; pass required resources to render a particular cluster.")
+		rsp.Results = append(rsp.Results, result(fnv1.Severity_SEVERITY_NORMAL, "No cluster can be seen (not even the CRD "+f.CRD+
+			"), so every neighbour is taken for present; pass required resources to render a particular cluster.",
+			fnv1.Target_TARGET_COMPOSITE))
 	}
 	return nil
 }
@@ -239,14 +253,11 @@ func event(xr object.Object, want *object.Desired) *fnv1.Result {
 	if phase == want.Phase && (!want.Failed || message == want.Message) {
 		return nil
 	}
-	r := &fnv1.Result{
-		Severity: fnv1.Severity_SEVERITY_NORMAL,
-		Message:  want.Phase + ": " + want.Message,
-		Reason:   new("PhaseChanged"),
-		Target:   fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
-	}
+	severity := fnv1.Severity_SEVERITY_NORMAL
 	if want.Failed {
-		r.Severity = fnv1.Severity_SEVERITY_WARNING
+		severity = fnv1.Severity_SEVERITY_WARNING
 	}
+	r := result(severity, want.Phase+": "+want.Message, fnv1.Target_TARGET_COMPOSITE_AND_CLAIM)
+	r.Reason = new("PhaseChanged")
 	return r
 }

@@ -48,6 +48,20 @@ type Cloudflare struct {
 	Zone      string `json:"zone"`
 	// ProviderConfig names the provider config that holds the API token.
 	ProviderConfig ProviderConfig `json:"providerConfig"`
+	// Accounts are further accounts, each for some organizations.
+	Accounts []Account `json:"accounts"`
+}
+
+// Account is where the tunnels and hosts of some organizations are instead. A tunnel serves only hosts in zones of its own
+// account, so each account has a domain of its own.
+type Account struct {
+	// Organizations are names of organizations; a trailing * matches any ending.
+	Organizations []string `json:"organizations"`
+	WebhookDomain string   `json:"webhookDomain"`
+	// AccountID and Zone override the provider config's.
+	AccountID      string         `json:"accountID"`
+	Zone           string         `json:"zone"`
+	ProviderConfig ProviderConfig `json:"providerConfig"`
 }
 
 // ProviderConfig names a ClusterProviderConfig, or a ProviderConfig in each organization's namespace.
@@ -160,17 +174,7 @@ func (s *Settings) validate() field.ErrorList {
 		name := strings.TrimSuffix(strings.TrimSuffix(ns, "*"), "-")
 		bad(data.Child("reservedNamespaces").Index(i), ns, validation.IsDNS1123Label(name)...)
 	}
-	if id := s.Cloudflare.AccountID; id != "" && !cloudflareID.MatchString(id) {
-		bad(data.Child("cloudflare", "accountID"), id, "must be the 32 lower-case hexadecimal digits that Cloudflare shows as Account ID")
-	}
-	if zone := s.Cloudflare.Zone; zone != "" && !cloudflareID.MatchString(zone) {
-		bad(data.Child("cloudflare", "zone"), zone, domainProblems(zone)...)
-	}
-	pc := s.Cloudflare.ProviderConfig
-	if kinds := []string{"ClusterProviderConfig", "ProviderConfig"}; !slices.Contains(kinds, pc.Kind) {
-		errs = append(errs, field.NotSupported(data.Child("cloudflare", "providerConfig", "kind"), pc.Kind, kinds))
-	}
-	bad(data.Child("cloudflare", "providerConfig", "name"), pc.Name, validation.IsDNS1123Subdomain(pc.Name)...)
+	errs = append(errs, s.Cloudflare.validate(data.Child("cloudflare"))...)
 	if s.Cloudflared.Image == "" || strings.ContainsAny(s.Cloudflared.Image, " \t\n") {
 		bad(data.Child("cloudflared", "image"), s.Cloudflared.Image, "must be an image reference such as docker.io/cloudflare/cloudflared:2026.4.0")
 	}
@@ -195,6 +199,66 @@ func (s *Settings) validate() field.ErrorList {
 		}
 	}
 	return errs
+}
+
+func (c Cloudflare) validate(at *field.Path) field.ErrorList {
+	errs := validatePlace(at, c.AccountID, c.Zone, c.ProviderConfig)
+	for i, a := range c.Accounts {
+		at := at.Child("accounts").Index(i)
+		if len(a.Organizations) == 0 {
+			errs = append(errs, field.Required(at.Child("organizations"), "name the organizations that are in this account; a trailing * matches any ending"))
+		}
+		for j, pattern := range a.Organizations {
+			if name := strings.TrimSuffix(strings.TrimSuffix(pattern, "*"), "-"); pattern != "*" && len(validation.IsDNS1123Label(name)) > 0 {
+				errs = append(errs, field.Invalid(at.Child("organizations").Index(j), pattern, "must be the name of an organization, or the beginning of one and a *"))
+			}
+		}
+		for _, problem := range domainProblems(a.WebhookDomain) {
+			errs = append(errs, field.Invalid(at.Child("webhookDomain"), a.WebhookDomain, problem))
+		}
+		errs = append(errs, validatePlace(at, a.AccountID, a.Zone, a.ProviderConfig)...)
+	}
+	return errs
+}
+
+func validatePlace(at *field.Path, accountID, zone string, pc ProviderConfig) field.ErrorList {
+	var errs field.ErrorList
+	if accountID != "" && !cloudflareID.MatchString(accountID) {
+		errs = append(errs, field.Invalid(at.Child("accountID"), accountID, "must be the 32 lower-case hexadecimal digits that Cloudflare shows as Account ID"))
+	}
+	if zone != "" && !cloudflareID.MatchString(zone) {
+		for _, problem := range domainProblems(zone) {
+			errs = append(errs, field.Invalid(at.Child("zone"), zone, problem))
+		}
+	}
+	if kinds := []string{"ClusterProviderConfig", "ProviderConfig"}; !slices.Contains(kinds, pc.Kind) {
+		errs = append(errs, field.NotSupported(at.Child("providerConfig", "kind"), pc.Kind, kinds))
+	}
+	for _, problem := range validation.IsDNS1123Subdomain(pc.Name) {
+		errs = append(errs, field.Invalid(at.Child("providerConfig", "name"), pc.Name, problem))
+	}
+	return errs
+}
+
+// For are the settings that hold for an organization: those of the first of Cloudflare.Accounts that has it, if any does.
+func (s *Settings) For(organization string) *Settings {
+	for _, a := range s.Cloudflare.Accounts {
+		if !slices.ContainsFunc(a.Organizations, func(pattern string) bool { return matches(pattern, organization) }) {
+			continue
+		}
+		out := *s
+		out.WebhookDomain = a.WebhookDomain
+		out.Cloudflare = Cloudflare{AccountID: a.AccountID, Zone: a.Zone, ProviderConfig: a.ProviderConfig}
+		return &out
+	}
+	return s
+}
+
+func matches(pattern, name string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(name, prefix)
+	}
+	return pattern == name
 }
 
 // cloudflareID is an id of an account or a zone.

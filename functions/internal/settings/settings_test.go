@@ -35,7 +35,7 @@ webhookDomain: arbiter-dev.com
 approvedGitHubOrganizations: null
 reservedNamespaces: null
 podSecurity: baseline
-cloudflare: {accountID: "", zone: "", providerConfig: {kind: ClusterProviderConfig, name: default}}
+cloudflare: {accountID: "", zone: "", providerConfig: {kind: ClusterProviderConfig, name: default}, accounts: null}
 cloudflared: {image: "docker.io/cloudflare/cloudflared:2026.4.0", replicas: 2}
 argocd: {namespace: argocd}
 tenant:
@@ -138,6 +138,11 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 		"a star that reserves everything":                  {`reservedNamespaces: ["*"]`, `data.reservedNamespaces[0]: Invalid value: "*"`},
 		"an unknown kind of provider config":               {"cloudflare: {providerConfig: {kind: Config}}", `data.cloudflare.providerConfig.kind: Unsupported value: "Config": supported values: "ClusterProviderConfig", "ProviderConfig"`},
 		"a provider config without a name":                 {`cloudflare: {providerConfig: {name: ""}}`, `data.cloudflare.providerConfig.name: Invalid value: ""`},
+		"an account for nobody":                            {"cloudflare: {accounts: [{webhookDomain: a.org, providerConfig: {kind: ClusterProviderConfig, name: a}}]}", "data.cloudflare.accounts[0].organizations: Required value: name the organizations"},
+		"an account without a domain":                      {"cloudflare: {accounts: [{organizations: [a], providerConfig: {kind: ClusterProviderConfig, name: a}}]}", `data.cloudflare.accounts[0].webhookDomain: Invalid value: ""`},
+		"an account without a provider config":             {"cloudflare: {accounts: [{organizations: [a], webhookDomain: a.org}]}", `data.cloudflare.accounts[0].providerConfig.kind: Unsupported value: ""`},
+		"an account for a name with a star inside":         {`cloudflare: {accounts: [{organizations: ["a*b"], webhookDomain: a.org, providerConfig: {kind: ClusterProviderConfig, name: a}}]}`, `data.cloudflare.accounts[0].organizations[0]: Invalid value: "a*b"`},
+		"an unknown setting of an account":                 {"cloudflare: {accounts: [{organization: a}]}", `data: unknown field "cloudflare.accounts[0].organization"`},
 		"no image":                                         {`cloudflared: {image: ""}`, `data.cloudflared.image: Invalid value: "": must be an image reference`},
 		"an image with a blank":                            {`cloudflared: {image: "a b"}`, `data.cloudflared.image: Invalid value: "a b"`},
 		"no connector":                                     {"cloudflared: {replicas: 0}", "data.cloudflared.replicas: Invalid value: 0: must be 1 to 25"},
@@ -191,4 +196,37 @@ func TestWebhookAddresses(t *testing.T) {
 	s := settings.Defaults()
 	require.Equal(t, "acme-corp.arbiter-dev.com", s.WebhookHost("acme-corp"))
 	require.Equal(t, "https://acme-corp.arbiter-dev.com", s.WebhookURL("acme-corp"))
+}
+
+func TestOrganizationsAreSpreadOverAccounts(t *testing.T) {
+	s, err := settings.Read(with(t, `
+webhookDomain: example.com
+podSecurity: restricted
+cloudflare:
+  providerConfig: {name: first}
+  accounts:
+  - organizations: [big, "eu-*"]
+    webhookDomain: eu.example.com
+    zone: example.com
+    providerConfig: {kind: ClusterProviderConfig, name: second}
+  - organizations: ["*"]
+    webhookDomain: rest.example.org
+    accountID: 0123456789abcdef0123456789abcdef
+    providerConfig: {kind: ProviderConfig, name: third}`))
+	require.NoError(t, err)
+	for organization, want := range map[string]struct{ host, account, zone, providerConfig string }{
+		"big":      {"big.eu.example.com", "", "example.com", "second"},
+		"eu-north": {"eu-north.eu.example.com", "", "example.com", "second"},
+		"eu":       {"eu.rest.example.org", "0123456789abcdef0123456789abcdef", "", "third"},
+		"bigger":   {"bigger.rest.example.org", "0123456789abcdef0123456789abcdef", "", "third"},
+	} {
+		got := s.For(organization)
+		require.Equal(t, want.host, got.WebhookHost(organization))
+		require.Equal(t, want.account, got.Cloudflare.AccountID, organization)
+		require.Equal(t, want.zone, got.Cloudflare.Zone, organization)
+		require.Equal(t, want.providerConfig, got.Cloudflare.ProviderConfig.Name, organization)
+		require.Equal(t, "restricted", got.PodSecurity, "all else is the same")
+	}
+	none := settings.Defaults()
+	require.Equal(t, none, none.For("acme-corp"))
 }

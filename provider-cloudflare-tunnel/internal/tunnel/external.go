@@ -20,6 +20,7 @@ import (
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/cloudflare"
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/controller"
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/ownership"
+	"aphex.io/platform/provider-cloudflare-tunnel/internal/pace"
 )
 
 var idPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
@@ -266,6 +267,8 @@ func (e *external) Delete(ctx context.Context, cr *v1alpha1.Tunnel) error {
 		return fmt.Errorf("list the DNSRecords that point at the tunnel: %w", err)
 	}
 	if names := Before(cr, records.Items, e.Now()); len(names) > 0 {
+		// The controller hears of it when they are gone.
+		pace.Pause(ctx, recordsTime)
 		return fmt.Errorf("waiting for DNSRecord %s to be deleted first, since it points at this tunnel", strings.Join(names, ", "))
 	}
 	if err := e.API.DropConnections(ctx, account, id); err != nil {
