@@ -30,29 +30,17 @@ const (
 )
 
 // connectorConfiguration is cloudflared's configuration file: it sends the organization's host to its listener, and
-// anything else nowhere, see
+// anything else nowhere. YAML knows all escapes that Go's quotes use. See
 // https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
 func connectorConfiguration(set *settings.Settings, tunnelID string, n names) string {
 	return "credentials-file: " + credentialsDir + "/" + cloudflare.CredentialsKey + `
 ingress:
-- hostname: ` + yamlString(set.WebhookHost(n.Org)) + `
+- hostname: ` + strconv.Quote(set.WebhookHost(n.Org)) + `
   service: http://` + listenerService + "." + n.Namespace + ".svc.cluster.local:" + strconv.Itoa(listenerPort) + `
 - service: http_status:404
 metrics: 0.0.0.0:` + strconv.Itoa(metricsPort) + `
 no-autoupdate: true
-tunnel: ` + yamlString(tunnelID) + "\n"
-}
-
-// yamlString is a YAML scalar that every reader takes for this string. Host names and UUIDs need no quotes: a number or
-// date has no letter but an exponent's e beside a dot or hyphen, and at most two hyphens. YAML knows all escapes that Go
-// uses, see https://yaml.org/spec/1.2.2/#57-escaped-characters.
-func yamlString(s string) string {
-	const lettersButE, rest = "abcdfghijklmnopqrstuvwxyz", "e0123456789.-"
-	word := strings.Trim(s, lettersButE+rest) == "" && strings.Trim(s, ".-") == s && strings.ContainsAny(s, ".-")
-	if word && (strings.ContainsAny(s, lettersButE) || strings.Count(s, "-") > 2) {
-		return s
-	}
-	return strconv.Quote(s)
+tunnel: ` + strconv.Quote(tunnelID) + "\n"
 }
 
 func connectorConfigMap(configuration string, n names) *corev1.ConfigMap {

@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// maxBatch is how many changes a zone on the free plan may make in one call.
-const maxBatch = 200
+const (
+	// maxBatch is how many changes a zone on the free plan may make in one call.
+	maxBatch = 200
+	// busy is how many times longer changes wait for each other that come soon after a batch. One alone goes at once; of
+	// a thousand, each call saved is a tunnel that need not wait for the budget.
+	busy = 20
+)
 
 // batcher sends creations and deletions of records of one zone together. A batch is one transaction, so one refused
 // change refuses all; then the batch is halved until each change has an answer of its own.
@@ -20,6 +25,7 @@ type batcher struct {
 	mu      sync.Mutex
 	pending []*recordChange
 	timer   *time.Timer
+	sent    time.Time
 }
 
 // recordChange is a creation, or the deletion of id.
@@ -43,7 +49,11 @@ func (b *batcher) do(ctx context.Context, c *recordChange) (Record, error) {
 	b.pending = append(b.pending, c)
 	switch len(b.pending) {
 	case 1:
-		b.timer = time.AfterFunc(b.window, b.flush)
+		window := b.window
+		if time.Since(b.sent) < busy*window {
+			window *= busy
+		}
+		b.timer = time.AfterFunc(window, b.flush)
 	case maxBatch:
 		b.timer.Stop()
 		b.send()
@@ -79,6 +89,7 @@ func (b *batcher) send() {
 	if len(changes) == 0 {
 		return
 	}
+	b.sent = time.Now()
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
 		defer cancel()
