@@ -26,7 +26,7 @@ crds: ## Link the CRDs and charts of the pinned upstream modules into .cache
 tools-kubernetes: ## Only etcd, the Kubernetes control plane and kubectl
 tools-kwok: ## Only KWOK, which plays nodes and pods
 tools-crossplane: ## Only Crossplane core
-tools-tekton: ## Only the Tekton Triggers controller
+tools-tekton: ## Only the controller, the listener and the interceptors of Tekton Triggers
 tools-crossplane-cli: ## Only the Crossplane CLI
 tools-golangci-lint: ## Only golangci-lint
 tools-codegen: ## Only controller-gen and angryjet

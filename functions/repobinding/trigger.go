@@ -29,9 +29,16 @@ func trigger(n names, branch string) *tekton.Trigger {
 // pushFilter is a CEL expression that holds for pushes to a branch of a repository, but not for its deletion. GitHub
 // sends the name of the repository in the case that its owner chose; repo is in lower case. A field that an event does
 // not have makes the expression fail, which stops the event too.
+//
+// Whatever else of an event reaches a run has to look as GitHub writes it: Tekton would replace $(tt.params.…) in one
+// value by another, and GitHub's signature does not cover the headers.
 func pushFilter(repo, branch string) string {
-	return "body.repository.full_name.lowerAscii() == " + celString(repo) +
+	return `header.canonical("X-GitHub-Event") == "push"` +
+		` && header.canonical("X-GitHub-Delivery").matches("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")` +
+		" && body.repository.full_name.lowerAscii() == " + celString(repo) +
+		" && body.repository.clone_url.lowerAscii() == " + celString("https://github.com/"+repo+".git") +
 		" && body.ref == " + celString("refs/heads/"+branch) +
+		` && body.after.matches("^([0-9a-f]{40}|[0-9a-f]{64})$")` +
 		" && !(has(body.deleted) && body.deleted)"
 }
 

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"aphex.io/platform/test/controlplane"
 )
@@ -73,7 +72,7 @@ func benchProvider(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	alone, err := l.observeAlone(ctx, access)
+	alone, err := l.observeAlone(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,7 +133,7 @@ func (l *live) makeObjects(ctx context.Context) (spent, error) {
 		return spent{}, err
 	}
 	l.o.log("created %d tunnels and records after %s", l.o.objects, duration(time.Since(began)))
-	return l.spend(ctx, began, 0, func(ctx context.Context) (bool, error) {
+	return l.spend(ctx, began, func(ctx context.Context) (bool, error) {
 		for kind := range cloudflareKinds {
 			list, err := l.client.Resource(cloudflareKinds[kind]).Namespace(claimNamespace).List(ctx, metav1.ListOptions{})
 			if err != nil {
@@ -169,7 +168,7 @@ func (l *live) observeObjects(ctx context.Context) (spent, error) {
 	if err := l.Restart(ctx, controlplane.Provider, providerDefaults...); err != nil {
 		return spent{}, err
 	}
-	return l.spend(ctx, began, 0, func(ctx context.Context) (bool, error) {
+	return l.spend(ctx, began, func(ctx context.Context) (bool, error) {
 		for _, kind := range []string{"tunnel", "dnsrecord"} {
 			done, err := l.reconciles(ctx, `controller="managed/`+kind+`.cloudflare.aphex.io"`)
 			if err != nil || done < float64(l.o.objects) {
@@ -190,7 +189,7 @@ func (l *live) reconciles(ctx context.Context, labels ...string) (float64, error
 }
 
 // spend waits until something is done, and says what was spent on it.
-func (l *live) spend(ctx context.Context, began time.Time, before float64, done func(context.Context) (bool, error)) (spent, error) {
+func (l *live) spend(ctx context.Context, began time.Time, done func(context.Context) (bool, error)) (spent, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*budgetWindow)
 	defer cancel()
 	for {
@@ -213,18 +212,16 @@ func (l *live) spend(ctx context.Context, began time.Time, before float64, done 
 	for _, n := range calls {
 		out.calls += float64(n)
 	}
-	all, err := l.reconciles(ctx)
-	if err != nil {
+	if out.reconciles, err = l.reconciles(ctx); err != nil {
 		return spent{}, err
 	}
-	out.reconciles = all - before
 	out.memory, err = resident(ctx, l.PID(controlplane.Provider))
 	l.o.log("%d calls: %v", int(out.calls), calls)
 	return out, err
 }
 
 // observeAlone reads some objects the way a provider does that reads each by itself, and returns the calls for one.
-func (l *live) observeAlone(ctx context.Context, access *rest.Config) (perObject float64, err error) {
+func (l *live) observeAlone(ctx context.Context) (perObject float64, err error) {
 	const token = "bench-reads-each-object-by-itself-0000000"
 	if err := l.Cloudflare().SetToken(ctx, token, controlplane.CloudflarePermissions()...); err != nil {
 		return 0, err

@@ -159,7 +159,7 @@ func (p *connectors) token(ctx context.Context, pod *corev1.Pod) (string, error)
 		for _, file := range volume.Secret.Items {
 			var credentials struct{ AccountTag, TunnelSecret, TunnelID string }
 			if err := json.Unmarshal(secret.Data[file.Key], &credentials); err != nil {
-				return "", fmt.Errorf("Secret %s/%s, key %s: %w", pod.Namespace, secret.Name, file.Key, err)
+				return "", fmt.Errorf("the Secret %s/%s, key %s: %w", pod.Namespace, secret.Name, file.Key, err)
 			}
 			token, err := json.Marshal(map[string]string{
 				"a": credentials.AccountTag, "s": credentials.TunnelSecret, "t": credentials.TunnelID,
@@ -167,7 +167,7 @@ func (p *connectors) token(ctx context.Context, pod *corev1.Pod) (string, error)
 			return base64.StdEncoding.EncodeToString(token), err
 		}
 	}
-	return "", fmt.Errorf("Pod %s/%s mounts no credentials", pod.Namespace, pod.Name)
+	return "", fmt.Errorf("the Pod %s/%s mounts no credentials", pod.Namespace, pod.Name)
 }
 
 func isReady(pod *corev1.Pod) bool {

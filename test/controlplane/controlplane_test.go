@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +27,8 @@ import (
 // The processes of a control plane without functions.
 var everything = []string{
 	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
-	"crossplane", "crossplane-rbac", "tekton-triggers-controller", "cloudflare-simulator", "provider-cloudflare-tunnel",
+	"crossplane", "crossplane-rbac", "tekton-triggers-controller", "tekton-triggers-interceptors",
+	"cloudflare-simulator", "provider-cloudflare-tunnel",
 }
 
 // start starts a control plane that ends with the test.
@@ -54,12 +56,16 @@ func TestControlPlane(t *testing.T) {
 	t.Run("starts a killed process again", func(t *testing.T) { testRestart(t, c) })
 	t.Run("has a Cloudflare that the provider reaches once it has a token", func(t *testing.T) { testCloudflare(t, c) })
 	t.Run("says whether External Secrets could use a store", func(t *testing.T) { testStore(t, c) })
+	t.Run("runs an organization's listener with the rights that it has", func(t *testing.T) { testListener(t, c) })
 	t.Run("stands beside another one", func(t *testing.T) {
 		other := start(t, Options{Without: Neighbours()})
 		require.NotEqual(t, c.RESTConfig().Host, other.RESTConfig().Host)
 		require.NotContains(t, other.Processes(), "tekton-triggers-controller")
 		require.NoError(t, other.Install(t.Context(), TektonTriggers))
-		require.Contains(t, other.Processes(), "tekton-triggers-controller")
+		for _, name := range []string{"tekton-triggers-controller", "tekton-triggers-interceptors"} {
+			require.Contains(t, other.Processes(), name)
+			require.NotZero(t, c.PID(name), name)
+		}
 	})
 	t.Run("takes everything with it", func(t *testing.T) {
 		pids := make([]int, 0, len(c.Processes()))
@@ -80,6 +86,7 @@ func testRights(t *testing.T, c *ControlPlane) {
 	core := serviceAccountUser("crossplane-system", "crossplane")
 	manager := serviceAccountUser("crossplane-system", "rbac-manager")
 	triggers := serviceAccountUser("tekton-pipelines", "tekton-triggers-controller")
+	interceptors := serviceAccountUser("tekton-pipelines", "tekton-triggers-core-interceptors")
 	provider := serviceAccountUser("crossplane-system", "provider-cloudflare-tunnel")
 	for name, r := range map[string]struct {
 		user                            string
@@ -98,6 +105,9 @@ func testRights(t *testing.T, c *ControlPlane) {
 		"Crossplane's RBAC manager reads no secrets":          {manager, "get", "", "secrets", "", false},
 		"the Triggers controller makes Deployments":           {triggers, "create", "apps", "deployments", "", true},
 		"the Triggers controller reads no secrets":            {triggers, "get", "", "secrets", "", false},
+		"the interceptors read secrets":                       {interceptors, "get", "", "secrets", "", true},
+		"the interceptors write no secrets":                   {interceptors, "update", "", "secrets", "", false},
+		"the interceptors start no runs":                      {interceptors, "create", "tekton.dev", "pipelineruns", "", false},
 		"the scheduler is no administrator":                   {"system:kube-scheduler", "get", "", "secrets", "", false},
 		"the controller manager does not hold what others do": {"system:kube-controller-manager", "create", "", "pods", "", false},
 		"the provider writes connection secrets":              {provider, "create", "", "secrets", "", true},
@@ -132,7 +142,9 @@ func testRights(t *testing.T, c *ControlPlane) {
 	require.ElementsMatch(t,
 		[]string{"system:serviceaccounts", "system:serviceaccounts:crossplane-system", "system:authenticated"},
 		self.Status.UserInfo.Groups)
-	for _, name := range []string{"crossplane", "crossplane-rbac", "tekton-triggers-controller", "provider-cloudflare-tunnel"} {
+	for _, name := range []string{
+		"crossplane", "crossplane-rbac", "tekton-triggers-controller", "tekton-triggers-interceptors", "provider-cloudflare-tunnel",
+	} {
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", c.PID(name)))
 		require.NoError(t, err)
 		arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID(name)))
@@ -305,6 +317,104 @@ subjects: [{kind: ServiceAccount, name: reader, namespace: platform-system}]
 `))
 	ready(true, "store validated")
 }
+
+func testListener(t *testing.T, c *ControlPlane) {
+	t.Helper()
+	require.NoError(t, c.Apply(t.Context(), listenerOfAcme))
+	url, err := c.Listen(t.Context(), "acme")
+	require.NoError(t, err)
+	again, err := c.Listen(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, url, again)
+	require.Contains(t, c.Processes(), "listener-acme")
+	testLoopback(t, c)
+
+	// The real sink asks the real interceptors, and starts what it may.
+	post := func() {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(`{"answer": 42}`))
+		require.NoError(t, err)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusAccepted, response.StatusCode)
+	}
+	configMaps := c.client.CoreV1().ConfigMaps("org-acme")
+	made := func(ctx context.Context) (bool, string, error) {
+		list, err := configMaps.List(ctx, metav1.ListOptions{LabelSelector: "triggers.tekton.dev/trigger=answer"})
+		return err == nil && len(list.Items) == 1, fmt.Sprint(list), err
+	}
+	post()
+	require.NoError(t, await(t.Context(), "the sink to be refused", func(context.Context) (bool, string, error) {
+		log, err := os.ReadFile(c.Logs("listener-acme"))
+		return strings.Contains(string(log), `User \"system:serviceaccount:org-acme:eventlistener\" cannot create resource \"configmaps\"`), string(log), err
+	}))
+	require.NoError(t, c.Apply(t.Context(), `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: eventlistener, namespace: org-acme}
+rules:
+- {apiGroups: [triggers.tekton.dev], resources: ["*"], verbs: [get, list, watch]}
+- {apiGroups: [""], resources: [configmaps], verbs: [create]}
+`))
+	require.NoError(t, c.Restart(t.Context(), "listener-acme"))
+	post()
+	require.NoError(t, await(t.Context(), "the sink to make what the trigger says", made))
+}
+
+// listenerOfAcme is the least that a listener needs, and a trigger that answers 42.
+const listenerOfAcme = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: org-acme}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: eventlistener, namespace: org-acme}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: eventlistener-acme}
+rules: [{apiGroups: [triggers.tekton.dev], resources: [clusterinterceptors, clustertriggerbindings], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: eventlistener-acme}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: eventlistener-acme}
+subjects: [{kind: ServiceAccount, name: eventlistener, namespace: org-acme}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: eventlistener, namespace: org-acme}
+rules: [{apiGroups: [triggers.tekton.dev], resources: ["*"], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: eventlistener, namespace: org-acme}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: eventlistener}
+subjects: [{kind: ServiceAccount, name: eventlistener, namespace: org-acme}]
+---
+apiVersion: triggers.tekton.dev/v1beta1
+kind: EventListener
+metadata: {name: github-listener, namespace: org-acme}
+spec:
+  serviceAccountName: eventlistener
+  triggerGroups:
+  - name: all
+    interceptors: [{ref: {name: cel, kind: ClusterInterceptor}, params: [{name: filter, value: body.answer == 42}]}]
+    triggerSelector: {labelSelector: {matchLabels: {answers: "true"}}}
+---
+apiVersion: triggers.tekton.dev/v1beta1
+kind: Trigger
+metadata: {name: answer, namespace: org-acme, labels: {answers: "true"}}
+spec:
+  template:
+    spec:
+      resourcetemplates:
+      - apiVersion: v1
+        kind: ConfigMap
+        metadata: {generateName: answer-}
+`
 
 // listeners returns the addresses on which a process accepts TCP connections.
 func listeners(t *testing.T, pid int) []string {

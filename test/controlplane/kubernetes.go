@@ -33,10 +33,10 @@ const nodes = 3
 
 // checkBinaries says at once what is missing, and how to get it.
 func (c *ControlPlane) checkBinaries(functions []Function) error {
-	paths := make([]string, 0, 9+len(functions))
+	paths := make([]string, 0, 11+len(functions))
 	for _, name := range []string{
 		"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
-		"crossplane-core", "tekton-triggers-controller", simulator, Provider,
+		"crossplane-core", triggersController, triggersInterceptors, triggersSink, simulator, Provider,
 	} {
 		paths = append(paths, c.Binary(name))
 	}

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // Neighbour is a product that Aphex works with and that a platform may lack.
-// Its real CRDs are installed; of the products themselves only the controller
-// of Tekton Triggers runs, and what judges secret stores is played.
+// Its real CRDs are installed; of the products themselves only Tekton Triggers
+// runs, and what judges secret stores is played.
 type Neighbour string
 
 // The neighbours, named after their folders below .cache/crds.
@@ -75,53 +74,4 @@ func (c *ControlPlane) Install(ctx context.Context, n Neighbour) error {
 		return fmt.Errorf("install %s: %w", n, err)
 	}
 	return nil
-}
-
-// startTektonTriggers starts the controller that turns an EventListener into a
-// Deployment and a Service, under its own service account with the roles of its
-// release. What the release runs in pods besides, webhooks and interceptors,
-// does not run.
-func (c *ControlPlane) startTektonTriggers(ctx context.Context, release []*unstructured.Unstructured) error {
-	const name = "tekton-triggers-controller"
-	c.neighbour.Lock()
-	defer c.neighbour.Unlock()
-	if slices.Contains(c.Processes(), name) {
-		return nil
-	}
-	if err := c.applyAll(ctx, ofKind(release, "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap")); err != nil {
-		return err
-	}
-	interceptors, err := readManifests(c.root, filepath.Join(".cache", "crds", string(TektonTriggers), "interceptors", "core-interceptors.yaml"))
-	if err != nil {
-		return err
-	}
-	if err := c.applyAll(ctx, interceptors); err != nil {
-		return err
-	}
-	kubeconfig, err := c.serviceAccountKubeconfig("tekton-pipelines", name)
-	if err != nil {
-		return err
-	}
-	// The controller takes it for its own metrics, and writes it into the listeners it makes.
-	metrics, err := freePorts(1)
-	if err != nil {
-		return err
-	}
-	return c.run(ctx, &process{
-		name:   name,
-		binary: c.Binary(name),
-		env: []string{
-			"METRICS_PROMETHEUS_PORT=" + strconv.Itoa(metrics[0]),
-			"SYSTEM_NAMESPACE=tekton-pipelines",
-			"CONFIG_LOGGING_NAME=config-logging-triggers",
-			"CONFIG_OBSERVABILITY_NAME=config-observability-triggers",
-			"CONFIG_DEFAULTS_NAME=config-defaults-triggers",
-			"CONFIG_LEADERELECTION_NAME=config-leader-election-triggers-controllers",
-			"METRICS_DOMAIN=tekton.dev/triggers",
-			// It ends up in the listeners' pods; the controller itself serves none.
-			"METRICS_PROMETHEUS_PORT=9000",
-			"KUBERNETES_MIN_VERSION=v1.28.0",
-		},
-		args: func([]int) []string { return []string{"-kubeconfig=" + kubeconfig} },
-	})
 }

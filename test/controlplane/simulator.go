@@ -155,7 +155,7 @@ func (f *Cloudflare) send(ctx context.Context, method, path string, in, out any)
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("Cloudflare's simulator: %s %s: %w: %s", method, path, errRefused, strings.TrimSpace(string(answer)))
+		return fmt.Errorf("the simulator of Cloudflare: %s %s: %w: %s", method, path, errRefused, strings.TrimSpace(string(answer)))
 	}
 	if out == nil {
 		return nil

@@ -1,8 +1,9 @@
 // Command demo shows what three claims become on a whole platform that runs on
 // this machine: it starts the control plane, claims the examples, shows
-// everything that they turn into, and stays until Ctrl-C. With DEMO_ONCE=1 it
-// stops by itself and fails unless everything became ready and was gone after
-// the claims were deleted.
+// everything that they turn into, sends a push as GitHub would, and stays until
+// Ctrl-C. With DEMO_ONCE=1 it stops by itself and fails unless everything became
+// ready, the push started its run, and all was gone after the claims were
+// deleted.
 package main
 
 import (
@@ -116,6 +117,17 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("")
 	p.line("   Everything is ready, %s after the start.", short(time.Since(began)))
 
+	p.stage("Push to the repository")
+	p.line("   GitHub would send this to the organization's URL, signed with the secret that its claimant got. Here")
+	p.line("   it goes to the organization's listener directly, where the connector would deliver it. The listener,")
+	p.line("   the interceptors that it asks, and its rights are the real ones.")
+	p.line("")
+	if err := w.push(ctx, p, cp, claims); err != nil {
+		return err
+	}
+	p.line("")
+	p.line("   Here it ends: Tekton Pipelines, which would carry it out in pods, does not run.")
+
 	if once {
 		p.stage("Delete the claims")
 		if err := w.remove(ctx, p, claims); err != nil {
@@ -178,6 +190,7 @@ func tryNext(p *printer, cp *controlplane.ControlPlane) {
 		{"kubectl explain organization.spec", "every field, in words"},
 		{"kubectl -n org-acme-corp get deployments,eventlisteners,tunnels,networkpolicies", "what an organization has"},
 		{"kubectl -n platform-system get secret acme-corp-webhook -o yaml", "what to enter in GitHub"},
+		{"kubectl -n cdktf-deploy-pipeline get pipelineruns", "what the push started"},
 		{"kubectl -n org-acme-corp delete deployment cloudflared", "comes back within a second"},
 		{"kubectl -n platform-system delete organization acme-corp", "refused while a repository is bound to it"},
 		{"kubectl -n platform-system delete repobinding my-application", "takes all that it made with it"},

@@ -69,9 +69,13 @@ var groups = []group{
 	},
 	{
 		name:  "tekton",
-		about: 30 * time.Second,
-		// A main of our own, for the same reason.
-		binaries: []binary{{"tekton-triggers-controller", "aphex.io/platform/tools/tekton/cmd/tekton-triggers-controller"}},
+		about: 2 * time.Minute,
+		// Mains of our own, for the same reason.
+		binaries: []binary{
+			{"eventlistenersink", "aphex.io/platform/tools/tekton/cmd/eventlistenersink"},
+			{"tekton-triggers-controller", "aphex.io/platform/tools/tekton/cmd/tekton-triggers-controller"},
+			{"tekton-triggers-interceptors", "aphex.io/platform/tools/tekton/cmd/tekton-triggers-interceptors"},
+		},
 	},
 	{
 		name:     "crossplane-cli",
