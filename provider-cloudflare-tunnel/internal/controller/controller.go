@@ -53,6 +53,8 @@ type Shared struct {
 	// Now is the clock, Random the randomness.
 	Now    func() time.Time
 	Random io.Reader
+	// Made is what this process made.
+	Made Creations
 }
 
 // Managed is a Tunnel or a DNSRecord.

@@ -59,6 +59,27 @@ func TestWhetherACreationLeftSomethingUnknown(t *testing.T) {
 		if c.succeeded > 0 {
 			meta.SetExternalCreateSucceeded(o, start.Add(c.succeeded))
 		}
-		require.Equal(t, c.want, controller.Uncertain(o), name)
+		task := &controller.Task{Shared: &controller.Shared{}}
+		require.Equal(t, c.want, task.Uncertain(o), name)
 	}
+}
+
+func TestWhatThisProcessMadeIsKnownBeforeTheClusterSaysSo(t *testing.T) {
+	task := &controller.Task{Shared: &controller.Shared{}}
+	o := &v1alpha1.Tunnel{}
+	o.UID = "an-object"
+	meta.SetExternalCreatePending(o, time.Date(2026, 1, 16, 23, 15, 0, 0, time.UTC))
+	require.Empty(t, task.ID(o))
+	require.True(t, task.Uncertain(o))
+
+	task.Made.Put(o.UID, "its-tunnel")
+	require.Equal(t, "its-tunnel", task.ID(o))
+	require.False(t, task.Uncertain(o))
+	meta.SetExternalName(o, "another")
+	require.Equal(t, "another", task.ID(o), "what is written down counts")
+	meta.SetExternalName(o, "")
+
+	task.Made.Forget(o.UID)
+	require.Empty(t, task.ID(o))
+	require.True(t, task.Uncertain(o), "a creation that begins may end in any way")
 }

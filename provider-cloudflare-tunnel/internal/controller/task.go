@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -79,7 +81,7 @@ func (t *Task) Absent(ctx context.Context, mg Managed, ready func() error) error
 // settled is nil when what does not exist will not appear any more because of a request that is still under way.
 func (t *Task) settled(ctx context.Context, mg Managed) error {
 	wait := settleTime - t.Now().Sub(meta.GetExternalCreatePending(mg))
-	if !Uncertain(mg) || wait <= 0 {
+	if !t.Uncertain(mg) || wait <= 0 {
 		return nil
 	}
 	pace.Pause(ctx, wait)
@@ -150,10 +152,32 @@ func (t *Task) tellUnauthorized(ctx context.Context, mg Managed, refusal error) 
 	return refusal
 }
 
+// ID is the id of the object's counterpart, empty if none is known.
+func (t *Task) ID(mg Managed) string {
+	return cmp.Or(meta.GetExternalName(mg), t.Made.id(mg.GetUID()))
+}
+
 // Uncertain says that the last creation did not end well: it may have made something whose id is not known.
-func Uncertain(mg Managed) bool {
+func (t *Task) Uncertain(mg Managed) bool {
 	pending, succeeded := meta.GetExternalCreatePending(mg), meta.GetExternalCreateSucceeded(mg)
-	return !pending.IsZero() && (succeeded.Before(pending) || meta.GetExternalCreateFailed(mg).After(succeeded))
+	return t.Made.id(mg.GetUID()) == "" && !pending.IsZero() &&
+		(succeeded.Before(pending) || meta.GetExternalCreateFailed(mg).After(succeeded))
+}
+
+// Creations are the ids of what this process made, by the uids of the objects. A reconcile that follows a creation closely
+// may see its object as it was before, and would ask Cloudflare what became of it. The zero value is ready to use.
+type Creations struct{ ids sync.Map }
+
+// Put remembers a creation that ended well.
+func (c *Creations) Put(object types.UID, id string) { c.ids.Store(object, id) }
+
+// Forget is for what is deleted, and for a creation that begins: how it ends is not known yet.
+func (c *Creations) Forget(object types.UID) { c.ids.Delete(object) }
+
+func (c *Creations) id(object types.UID) string {
+	id, _ := c.ids.Load(object)
+	s, _ := id.(string)
+	return s
 }
 
 // OnlyObserves says that an object with these management policies changes nothing at Cloudflare, ever.

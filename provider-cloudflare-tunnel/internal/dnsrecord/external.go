@@ -86,7 +86,7 @@ func (e *external) find(ctx context.Context, cr *v1alpha1.DNSRecord, zone string
 		// What is deleted must be ours now, and what is said to be gone must be gone now.
 		freshness = cloudflare.Direct
 	}
-	id := meta.GetExternalName(cr)
+	id := e.ID(cr)
 	if id != "" {
 		if !idPattern.MatchString(id) {
 			return cloudflare.Record{}, fmt.Errorf("the annotation %s is %q; it must be the record's id, 32 hexadecimal digits", meta.AnnotationKeyExternalName, id)
@@ -97,10 +97,10 @@ func (e *external) find(ctx context.Context, cr *v1alpha1.DNSRecord, zone string
 		}
 	}
 
-	if controller.Uncertain(cr) || controller.OnlyObserves(cr.Spec.ManagementPolicies) {
+	if e.Uncertain(cr) || controller.OnlyObserves(cr.Spec.ManagementPolicies) {
 		freshness = cloudflare.Direct
 	}
-	if id != "" && meta.WasDeleted(cr) && !controller.Uncertain(cr) {
+	if id != "" && meta.WasDeleted(cr) && !e.Uncertain(cr) {
 		return cloudflare.Record{}, cloudflare.ErrNotFound
 	}
 	records, err := e.API.FindRecords(ctx, zone, cr.Spec.ForProvider.Name, freshness)
@@ -138,12 +138,14 @@ func (e *external) Create(ctx context.Context, cr *v1alpha1.DNSRecord) (managed.
 	if err != nil {
 		return managed.ExternalCreation{}, err
 	}
+	e.Made.Forget(cr.UID)
 	r, err := e.API.CreateRecord(ctx, zone, Want(cr, content))
 	if errors.Is(err, cloudflare.ErrConflict) {
 		r, err = e.adopt(ctx, cr, zone, err)
 	}
 	if err == nil {
 		meta.SetExternalName(cr, r.ID)
+		e.Made.Put(cr.UID, r.ID)
 	}
 	return managed.ExternalCreation{}, err
 }
@@ -201,7 +203,11 @@ func (e *external) Delete(ctx context.Context, cr *v1alpha1.DNSRecord) error {
 	if err != nil {
 		return err
 	}
-	return e.API.DeleteRecord(ctx, zone, meta.GetExternalName(cr))
+	if err := e.API.DeleteRecord(ctx, zone, meta.GetExternalName(cr)); err != nil {
+		return err
+	}
+	e.Made.Forget(cr.UID)
+	return nil
 }
 
 // zone is the id of the zone where the object's record is, or is to be made. A record does not move, so what was seen comes first.

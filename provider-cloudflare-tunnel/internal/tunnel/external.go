@@ -95,7 +95,7 @@ func (e *external) Observe(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ex
 
 // find reads the object's tunnel: by its id, else the live one of its name. That it is ours is still to be proven.
 func (e *external) find(ctx context.Context, cr *v1alpha1.Tunnel, account string) (cloudflare.Tunnel, error) {
-	id := meta.GetExternalName(cr)
+	id := e.ID(cr)
 	if id != "" {
 		if !idPattern.MatchString(id) {
 			return cloudflare.Tunnel{}, fmt.Errorf("the annotation %s is %q; it must be the tunnel's id, a UUID", meta.AnnotationKeyExternalName, id)
@@ -107,10 +107,10 @@ func (e *external) find(ctx context.Context, cr *v1alpha1.Tunnel, account string
 	}
 
 	freshness := cloudflare.Shared
-	if controller.Uncertain(cr) || meta.WasDeleted(cr) {
+	if e.Uncertain(cr) || meta.WasDeleted(cr) {
 		freshness = cloudflare.Direct
 	}
-	if id != "" && meta.WasDeleted(cr) && !controller.Uncertain(cr) {
+	if id != "" && meta.WasDeleted(cr) && !e.Uncertain(cr) {
 		return cloudflare.Tunnel{}, cloudflare.ErrNotFound
 	}
 	return e.API.FindTunnel(ctx, account, cr.Spec.ForProvider.Name, freshness)
@@ -169,6 +169,7 @@ func (e *external) Create(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ext
 	if err != nil {
 		return managed.ExternalCreation{}, err
 	}
+	e.Made.Forget(cr.UID)
 	t, err := e.API.CreateTunnel(ctx, account, cr.Spec.ForProvider.Name, secret)
 	if errors.Is(err, cloudflare.ErrConflict) {
 		return e.adopt(ctx, cr, account, err)
@@ -177,6 +178,7 @@ func (e *external) Create(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ext
 		return managed.ExternalCreation{}, err
 	}
 	meta.SetExternalName(cr, t.ID)
+	e.Made.Put(cr.UID, t.ID)
 	e.marks.put(cr.UID, t.ID, ownership.OfTunnel(secret))
 	made := cloudflare.Credentials{AccountTag: account, TunnelID: t.ID, TunnelSecret: secret}
 	return managed.ExternalCreation{ConnectionDetails: details(made)}, nil
@@ -280,6 +282,7 @@ func (e *external) Delete(ctx context.Context, cr *v1alpha1.Tunnel) error {
 	}
 	if err == nil {
 		e.marks.forget(cr.UID, id)
+		e.Made.Forget(cr.UID)
 	}
 	return err
 }
