@@ -82,4 +82,8 @@ func TestWhatThisProcessMadeIsKnownBeforeTheClusterSaysSo(t *testing.T) {
 	task.Made.Forget(o.UID)
 	require.Empty(t, task.ID(o))
 	require.True(t, task.Uncertain(o), "a creation that begins may end in any way")
+
+	task.Made.Unsent(o.UID)
+	require.Empty(t, task.ID(o))
+	require.False(t, task.Uncertain(o), "nothing was made")
 }

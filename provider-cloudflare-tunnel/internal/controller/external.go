@@ -55,10 +55,13 @@ func (c *connector[T]) Connect(ctx context.Context, cr T) (managed.TypedExternal
 type external[T Managed] struct {
 	task        *Task
 	counterpart Counterpart[T]
+	// uncertain says that something may exist because of a creation before this reconcile.
+	uncertain bool
 }
 
 // Observe implements managed.TypedExternalClient.
 func (e *external[T]) Observe(ctx context.Context, cr T) (managed.ExternalObservation, error) {
+	e.uncertain = e.task.Uncertain(cr)
 	o, err := e.counterpart.Observe(ctx, cr)
 	if err == nil && o.ResourceExists && !o.ResourceUpToDate {
 		// The update that follows tells whether all is well.
@@ -73,6 +76,9 @@ func (e *external[T]) Observe(ctx context.Context, cr T) (managed.ExternalObserv
 // Create implements managed.TypedExternalClient.
 func (e *external[T]) Create(ctx context.Context, cr T) (managed.ExternalCreation, error) {
 	c, err := e.counterpart.Create(ctx, cr)
+	if errors.Is(err, cloudflare.ErrThrottled) && !e.uncertain {
+		e.task.Made.Unsent(cr.GetUID())
+	}
 	return c, e.task.tell(ctx, cr, err)
 }
 

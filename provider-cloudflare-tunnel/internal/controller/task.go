@@ -159,9 +159,11 @@ func (t *Task) ID(mg Managed) string {
 
 // Uncertain says that the last creation did not end well: it may have made something whose id is not known.
 func (t *Task) Uncertain(mg Managed) bool {
+	if _, known := t.Made.ids.Load(mg.GetUID()); known {
+		return false
+	}
 	pending, succeeded := meta.GetExternalCreatePending(mg), meta.GetExternalCreateSucceeded(mg)
-	return t.Made.id(mg.GetUID()) == "" && !pending.IsZero() &&
-		(succeeded.Before(pending) || meta.GetExternalCreateFailed(mg).After(succeeded))
+	return !pending.IsZero() && (succeeded.Before(pending) || meta.GetExternalCreateFailed(mg).After(succeeded))
 }
 
 // Creations are the ids of what this process made, by the uids of the objects. A reconcile that follows a creation closely
@@ -170,6 +172,9 @@ type Creations struct{ ids sync.Map }
 
 // Put remembers a creation that ended well.
 func (c *Creations) Put(object types.UID, id string) { c.ids.Store(object, id) }
+
+// Unsent remembers that a first creation was not carried out for want of budget, so that nothing is there to be found.
+func (c *Creations) Unsent(object types.UID) { c.ids.Store(object, "") }
 
 // Forget is for what is deleted, and for a creation that begins: how it ends is not known yet.
 func (c *Creations) Forget(object types.UID) { c.ids.Delete(object) }
