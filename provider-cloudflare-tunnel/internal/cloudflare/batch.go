@@ -7,13 +7,8 @@ import (
 	"time"
 )
 
-const (
-	// maxBatch is how many changes a zone on the free plan may make in one call.
-	maxBatch = 200
-	// busy is how many times longer changes wait for each other that come soon after a batch. One alone goes at once; of
-	// a thousand, each call saved is a tunnel that need not wait for the budget.
-	busy = 20
-)
+// maxBatch is how many changes a zone on the free plan may make in one call.
+const maxBatch = 200
 
 // batcher sends creations and deletions of records of one zone together. A batch is one transaction, so one refused
 // change refuses all; then the batch is halved until each change has an answer of its own.
@@ -25,7 +20,6 @@ type batcher struct {
 	mu      sync.Mutex
 	pending []*recordChange
 	timer   *time.Timer
-	sent    time.Time
 }
 
 // recordChange is a creation, or the deletion of id.
@@ -49,11 +43,7 @@ func (b *batcher) do(ctx context.Context, c *recordChange) (Record, error) {
 	b.pending = append(b.pending, c)
 	switch len(b.pending) {
 	case 1:
-		window := b.window
-		if time.Since(b.sent) < busy*window {
-			window *= busy
-		}
-		b.timer = time.AfterFunc(window, b.flush)
+		b.timer = time.AfterFunc(b.window, b.flush)
 	case maxBatch:
 		b.timer.Stop()
 		b.send()
@@ -89,7 +79,6 @@ func (b *batcher) send() {
 	if len(changes) == 0 {
 		return
 	}
-	b.sent = time.Now()
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
 		defer cancel()

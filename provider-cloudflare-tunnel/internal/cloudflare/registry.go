@@ -16,7 +16,7 @@ import (
 const DefaultRequestsPer5Minutes = 1000
 
 // idleConnections is about how many calls are made at the same time when many objects are reconciled at once.
-const idleConnections = 100
+const idleConnections = 32
 
 // Options are the same for all sessions of a process.
 type Options struct {
@@ -24,8 +24,7 @@ type Options struct {
 	Freshness time.Duration
 	// MaxWait is how long a call waits for its turn before it gives up with ErrThrottled, ten seconds by default.
 	MaxWait time.Duration
-	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default; soon
-	// after others, a second.
+	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default.
 	BatchWindow time.Duration
 	// Transport carries the requests, by default NewTransport.
 	Transport http.RoundTripper
