@@ -538,6 +538,7 @@ func (c *calls) verifyToken(ctx context.Context, account string) error {
 
 // missingPermissions tries to change objects that cannot exist. What is refused for any other reason was allowed.
 func (c *calls) missingPermissions(ctx context.Context, account, zone string) ([]Permission, error) {
+	ctx = repeatably(ctx)
 	var missing []Permission
 	if account != "" {
 		_, err := c.editTunnel(ctx, account, nobody, zero_trust.TunnelCloudflaredEditParams{})

@@ -330,7 +330,7 @@ func TestACreationMayBeCutAnywhere(t *testing.T) {
 	}
 }
 
-func TestNoCallIsRepeatedByItself(t *testing.T) {
+func TestNoWriteIsRepeatedByItself(t *testing.T) {
 	for op, call := range map[string]func(*Session, context.Context) error{
 		"tunnel.create": func(s *Session, ctx context.Context) error {
 			_, err := s.CreateTunnel(ctx, account, "acme", secret)
@@ -338,10 +338,6 @@ func TestNoCallIsRepeatedByItself(t *testing.T) {
 		},
 		"record.create": func(s *Session, ctx context.Context) error {
 			_, err := s.CreateRecord(ctx, zone, cname("acme.example.com"))
-			return err
-		},
-		"tunnel.get": func(s *Session, ctx context.Context) error {
-			_, err := s.GetTunnel(ctx, account, uid, Direct)
 			return err
 		},
 	} {
@@ -357,6 +353,27 @@ func TestNoCallIsRepeatedByItself(t *testing.T) {
 	_, err := w.api.CreateTunnel(t.Context(), account, "acme", secret)
 	require.ErrorIs(t, err, ErrConflict)
 	require.Equal(t, 1, w.Count("tunnel.create"), "the library repeats a POST that was answered 409, unless it is told not to")
+}
+
+func TestAReadWithoutAWholeAnswerIsAskedAgain(t *testing.T) {
+	for _, f := range []sim.Fault{sim.Refuse, sim.ServerError, sim.DropAnswer, sim.Truncate} {
+		w := newWorld(t, sim.Options{})
+		id := w.AddTunnel(account, "acme")
+		w.FailNext("tunnel.get", f, readTries-1)
+		found, err := w.api.GetTunnel(t.Context(), account, id, Direct)
+		require.NoError(t, err, f)
+		require.Equal(t, "acme", found.Name)
+
+		w.FailNext("tunnel.patch", f, readTries-1)
+		missing, err := w.api.MissingPermissions(t.Context(), account, zone)
+		require.NoError(t, err, "trying for a permission changes nothing: %s", f)
+		require.Empty(t, missing)
+	}
+	w := newWorld(t, sim.Options{})
+	w.FailNext("tunnel.get", sim.ServerError, readTries)
+	_, err := w.api.GetTunnel(t.Context(), account, uid, Direct)
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.Equal(t, readTries, w.Count("tunnel.get"))
 }
 
 func TestReadsShareOneList(t *testing.T) {
@@ -441,7 +458,7 @@ func TestWhatOthersChangeIsSeenAfterTheFreshness(t *testing.T) {
 
 func TestAFailedListIsTriedAgainAndThenSharedToo(t *testing.T) {
 	w := newWorld(t, sim.Options{})
-	w.FailNext("tunnel.list", sim.ServerError, listTries-1)
+	w.FailNext("tunnel.list", sim.ServerError, readTries-1)
 	_, err := w.api.FindTunnel(t.Context(), account, "acme", Shared)
 	require.ErrorIs(t, err, ErrNotFound)
 
@@ -453,7 +470,7 @@ func TestAFailedListIsTriedAgainAndThenSharedToo(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnavailable, "no answer is not an empty list")
 	}
 	// net/http itself repeats a GET once if it fails on a connection that was used before.
-	require.LessOrEqual(t, len(w.Calls()), listTries+1)
+	require.LessOrEqual(t, len(w.Calls()), readTries+1)
 }
 
 func TestRecordsOfOneMomentGoTogether(t *testing.T) {

@@ -19,6 +19,8 @@ const (
 	maxMessage = 300
 	// callTimeout bounds one request and its answer.
 	callTimeout = 30 * time.Second
+	// readTries is how often a read is asked for before it counts as failed.
+	readTries = 3
 )
 
 // transport sends the library's requests within the budget and lets only whole, successful answers through: everything
@@ -34,8 +36,34 @@ type classKey struct{}
 // urgently marks a read that decides about a write.
 func urgently(ctx context.Context) context.Context { return context.WithValue(ctx, classKey{}, urgent) }
 
-// RoundTrip implements http.RoundTripper.
+type repeatKey struct{}
+
+// repeatably marks a call that changes nothing although its method may.
+func repeatably(ctx context.Context) context.Context {
+	return context.WithValue(ctx, repeatKey{}, true)
+}
+
+// RoundTrip implements http.RoundTripper. A read that got no whole answer is asked again at once: many objects wait for a
+// shared one. What may change something is never repeated here.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.once(req)
+	_, marked := req.Context().Value(repeatKey{}).(bool)
+	for tries := 1; tries < readTries && (req.Method == http.MethodGet || marked) && errors.Is(err, ErrUnavailable); tries++ {
+		if req.GetBody != nil {
+			body, bodyErr := req.GetBody()
+			if bodyErr != nil {
+				return nil, bodyErr
+			}
+			req.Body = body
+		} else if req.Body != nil {
+			return res, err
+		}
+		res, err = t.once(req)
+	}
+	return res, err
+}
+
+func (t *transport) once(req *http.Request) (*http.Response, error) {
 	c := urgent
 	if _, marked := req.Context().Value(classKey{}).(class); req.Method == http.MethodGet && !marked {
 		c = ordinary

@@ -2,7 +2,6 @@ package cloudflare
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
@@ -10,12 +9,10 @@ import (
 const (
 	// settle is how long after a write a list is not trusted to know of it.
 	settle = 10 * time.Second
-	// listTimeout bounds one listing, all its pages and tries.
+	// listTimeout bounds one listing, all its pages.
 	listTimeout = 2 * time.Minute
 	// failurePause is how long a failed listing answers for the next ones, so that a thousand objects do not each try.
 	failurePause = 2 * time.Second
-	// listTries is how often a listing without a usable answer is tried. It changes nothing, so it may be repeated.
-	listTries = 3
 )
 
 // view is a list that serves many objects, with this process's writes in it. See the package comment.
@@ -122,21 +119,10 @@ func (v *view[T]) join(ctx context.Context, doubts int) (*flight, error) {
 func (v *view[T]) fly(ctx context.Context, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	var (
-		start  time.Time
-		doubts int
-		items  []T
-		err    error
-	)
-	for try := 1; ; try++ {
-		v.mu.Lock()
-		start, doubts = time.Now(), v.doubts
-		v.mu.Unlock()
-		if items, err = v.list(ctx); err == nil || !errors.Is(err, ErrUnavailable) || try == listTries {
-			break
-		}
-		time.Sleep(time.Duration(try) * 200 * time.Millisecond)
-	}
+	v.mu.Lock()
+	start, doubts := time.Now(), v.doubts
+	v.mu.Unlock()
+	items, err := v.list(ctx)
 
 	v.mu.Lock()
 	defer v.mu.Unlock()
