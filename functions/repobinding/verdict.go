@@ -67,11 +67,10 @@ func reservedBy(cfg *settings.Settings, name string) string {
 		reservations = append(reservations, reservation{"reservedNamespaces", r})
 	}
 	for _, r := range reservations {
-		prefix, isPrefix := strings.CutSuffix(r.pattern, "*")
 		switch {
-		case name == r.pattern, isPrefix && strings.HasPrefix(name, prefix):
+		case settings.Matches(r.pattern, name):
 			return fmt.Sprintf("spec.pipelineName: %s is reserved by setting %s (%s); choose another name", name, r.setting, r.pattern)
-		case strings.HasPrefix(prefix, name+"-"):
+		case strings.HasPrefix(strings.TrimSuffix(r.pattern, "*"), name+"-"):
 			return fmt.Sprintf("spec.pipelineName: %s could deploy to %s, which setting %s reserves; choose another name", name, r.pattern, r.setting)
 		}
 	}

@@ -80,6 +80,7 @@ func benchProvider(ctx context.Context, o options) (err error) {
 	n := float64(o.objects)
 	t := &table{header: line{"", "provider", "each by itself", "target", ""}}
 	t.group(fmt.Sprintf("%d tunnels and %d records are made", o.objects, o.objects))
+	// A provider that reads each object by itself makes two calls that create, and reads what came of each.
 	t.add("calls for a tunnel and its record", number(made.calls/n), number(2+2*alone), most(mostCallsToMake), met(made.calls/n <= mostCallsToMake))
 	least := o.objects + (o.objects+budgetBatch-1)/budgetBatch
 	if bound := time.Duration((least-1)/budget) * budgetWindow; bound > 0 {

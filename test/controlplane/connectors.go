@@ -36,8 +36,8 @@ type connectors struct {
 	cloudflare *Cloudflare
 
 	mu sync.Mutex
-	// tokens are those of the pods that started, by their names.
-	tokens map[item]connectorProcess
+	// running is what was started in the pods, by their names.
+	running map[item]connectorProcess
 }
 
 // connectorProcess is a cloudflared that runs.
@@ -79,7 +79,7 @@ func (c *ControlPlane) playConnectors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &connectors{standIn: s, cloudflare: c.cloudflare, tokens: map[item]connectorProcess{}}
+	p := &connectors{standIn: s, cloudflare: c.cloudflare, running: map[item]connectorProcess{}}
 	s.gone = p.end
 	if err := errors.Join(p.play(pods, p.run), p.start(ctx)); err != nil {
 		p.stop()
@@ -115,8 +115,8 @@ func (p *connectors) run(ctx context.Context, live *unstructured.Unstructured) e
 // end disconnects a pod that is gone or going.
 func (p *connectors) end(ctx context.Context, pod item) error {
 	p.mu.Lock()
-	process, ok := p.tokens[pod]
-	delete(p.tokens, pod)
+	process, ok := p.running[pod]
+	delete(p.running, pod)
 	p.mu.Unlock()
 	if !ok {
 		return nil
@@ -128,7 +128,7 @@ func (p *connectors) end(ctx context.Context, pod item) error {
 // does: what the Secret holds later is known only to pods that start later.
 func (p *connectors) process(ctx context.Context, me item, pod *corev1.Pod) (connectorProcess, error) {
 	p.mu.Lock()
-	process := p.tokens[me]
+	process := p.running[me]
 	p.mu.Unlock()
 	if process.id == string(pod.UID) {
 		return process, nil
@@ -140,7 +140,7 @@ func (p *connectors) process(ctx context.Context, me item, pod *corev1.Pod) (con
 	_, version, _ := strings.Cut(path.Base(pod.Spec.Containers[0].Image), ":")
 	process = connectorProcess{id: string(pod.UID), token: token, version: version}
 	p.mu.Lock()
-	p.tokens[me] = process
+	p.running[me] = process
 	p.mu.Unlock()
 	return process, nil
 }

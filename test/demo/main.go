@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -107,8 +108,13 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 		return err
 	}
 	p.line("")
-	if err := atCloudflare(ctx, p, cp); err != nil {
+	there, err := atCloudflare(ctx, cp)
+	if err != nil {
 		return err
+	}
+	p.line("   At Cloudflare:")
+	for _, line := range there {
+		p.line("     %s", line)
 	}
 	p.line("")
 	if err := p.run(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "organizations,repobindings,knowledgebases", "-A", "-o", "wide"); err != nil {
@@ -133,48 +139,38 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 		if err := w.remove(ctx, p, claims); err != nil {
 			return err
 		}
-		return nothingAtCloudflare(ctx, p, cp)
+		left, err := atCloudflare(ctx, cp)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("the claims are gone, but this is left at Cloudflare:\n%s", strings.Join(left, "\n"))
+		}
+		if err == nil {
+			p.detail("%-44s nothing", "Left at Cloudflare")
+		}
+		return err
 	}
 	tryNext(p, cp)
 	<-ctx.Done()
 	return context.Canceled
 }
 
-// atCloudflare shows what there is at Cloudflare.
-func atCloudflare(ctx context.Context, p *printer, cp *controlplane.ControlPlane) error {
+// atCloudflare lists what there is at Cloudflare, a line each.
+func atCloudflare(ctx context.Context, cp *controlplane.ControlPlane) ([]string, error) {
 	tunnels, err := cp.Cloudflare().Tunnels(ctx, controlplane.CloudflareAccount)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	records, err := cp.Cloudflare().Records(ctx, controlplane.CloudflareZone)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.line("   At Cloudflare:")
+	var lines []string
 	for _, t := range tunnels {
-		p.line("     tunnel %s  %s, %d connectors", t.Name, t.Status, len(t.Connectors))
+		lines = append(lines, fmt.Sprintf("tunnel %s  %s, %d connectors", t.Name, t.Status, len(t.Connectors)))
 	}
 	for _, r := range records {
-		p.line("     record %s  %s %s", r.Name, r.Type, r.Content)
+		lines = append(lines, fmt.Sprintf("record %s  %s %s", r.Name, r.Type, r.Content))
 	}
-	return nil
-}
-
-// nothingAtCloudflare makes sure that nothing is left there.
-func nothingAtCloudflare(ctx context.Context, p *printer, cp *controlplane.ControlPlane) error {
-	tunnels, err := cp.Cloudflare().Tunnels(ctx, controlplane.CloudflareAccount)
-	if err != nil {
-		return err
-	}
-	records, err := cp.Cloudflare().Records(ctx, controlplane.CloudflareZone)
-	if err != nil {
-		return err
-	}
-	if len(tunnels)+len(records) > 0 {
-		return fmt.Errorf("the claims are gone, but this is left at Cloudflare: %v %v", tunnels, records)
-	}
-	p.detail("%-44s nothing", "Left at Cloudflare")
-	return nil
+	return lines, nil
 }
 
 // tryNext lists what a newcomer may want to do now, in another terminal.

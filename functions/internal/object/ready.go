@@ -35,12 +35,13 @@ func ReadyWhen(conditionType string) Readiness {
 // ReadyWhenManaged is for a managed resource of a Crossplane provider. While it is not ready, the first of the
 // given conditions that has its given status says why, else Synced, which has the last error.
 func ReadyWhenManaged(trouble ...Condition) Readiness {
+	trouble = append(trouble, Condition{Type: "Synced", Status: False})
 	return func(o Object) (bool, string) {
 		ready, why := ReadyWhen("Ready")(o)
 		if ready || o.Deleting() {
 			return ready, why
 		}
-		for _, t := range append(trouble, Condition{Type: "Synced", Status: False}) {
+		for _, t := range trouble {
 			if c := o.Condition(t.Type); c.Status == t.Status && c.Message != "" {
 				return false, strings.TrimSuffix(c.Message, ".")
 			}

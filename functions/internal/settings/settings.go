@@ -243,7 +243,7 @@ func validatePlace(at *field.Path, accountID, zone string, pc ProviderConfig) fi
 // For are the settings that hold for an organization: those of the first of Cloudflare.Accounts that has it, if any does.
 func (s *Settings) For(organization string) *Settings {
 	for _, a := range s.Cloudflare.Accounts {
-		if !slices.ContainsFunc(a.Organizations, func(pattern string) bool { return matches(pattern, organization) }) {
+		if !slices.ContainsFunc(a.Organizations, func(pattern string) bool { return Matches(pattern, organization) }) {
 			continue
 		}
 		out := *s
@@ -254,7 +254,8 @@ func (s *Settings) For(organization string) *Settings {
 	return s
 }
 
-func matches(pattern, name string) bool {
+// Matches says whether a name is meant by a pattern of the settings: the name itself, or its beginning and a trailing *.
+func Matches(pattern, name string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(name, prefix)
 	}
