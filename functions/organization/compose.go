@@ -23,6 +23,7 @@ const (
 	keyListenerClusterBind = "listener-cluster-role-binding"
 	keyListenerRole        = "listener-role"
 	keyListenerBinding     = "listener-role-binding"
+	keyListenerEnvironment = "listener-environment"
 	keyTriggerBinding      = "trigger-binding"
 	keyListener            = "event-listener"
 	keyListenerPolicy      = "listener-network-policy"
@@ -74,6 +75,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		d.AddExclusive(home && live(keyListenerClusterRole), keyListenerClusterBind, listenerClusterRoleBinding(n), object.ReadyWhenSeen)
 		d.AddWhen(home, keyListenerRole, listenerRole(n), object.ReadyWhenSeen)
 		d.AddWhen(home && live(keyListenerRole), keyListenerBinding, listenerRoleBinding(n), object.ReadyWhenSeen)
+		d.AddWhen(home, keyListenerEnvironment, listenerEnvironment(n), object.ReadyWhenSeen)
 		if m.served(tekton.TriggerBindingCRD, tekton.TriggersVersion, keyTriggerBinding, "TriggerBinding", n.Namespace, tekton.EventBinding) {
 			d.AddWhen(home, keyTriggerBinding, triggerBinding(n), object.ReadyWhenSeen)
 		}

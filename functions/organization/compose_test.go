@@ -80,7 +80,7 @@ func TestObjectsAppearInAnOrderThatTheAPIServerAccepts(t *testing.T) {
 	w := world{}.apply(first)
 	second := compose(t, w, organization())
 	require.Equal(t, []string{
-		"admin-role", "dns-record", "event-listener", "listener-cluster-role", "listener-network-policy", "listener-role",
+		"admin-role", "dns-record", "event-listener", "listener-cluster-role", "listener-environment", "listener-network-policy", "listener-role",
 		"listener-service-account", "namespace", "secrets-reader-role", "secrets-reader-service-account", "trigger-binding",
 		"tunnel", "webhook-secret",
 	}, second.Keys(), "no binding before its role")
@@ -91,7 +91,7 @@ func TestObjectsAppearInAnOrderThatTheAPIServerAccepts(t *testing.T) {
 		"admin-role-binding", "listener-cluster-role-binding", "listener-role-binding", "secrets-reader-role-binding", "secret-store",
 		"connector", "connector-config", "connector-disruption-budget",
 	})
-	require.Len(t, third.Keys(), 21)
+	require.Len(t, third.Keys(), 22)
 
 	require.True(t, compose(t, w.apply(third), organization()).Ready)
 }
@@ -125,6 +125,25 @@ func TestTheListenerChecksSignaturesAndSelectsOnlyItsOwnTriggers(t *testing.T) {
 		{Name: "secretRef", Value: map[string]any{"secretName": "github-webhook-secret", "secretKey": "secret"}},
 		{Name: "eventTypes", Value: []any{"push", "pull_request"}},
 	}, group.Interceptors[0].Params)
+}
+
+func TestTheListenerIsToldItsLimitsThroughASecret(t *testing.T) {
+	d := compose(t, settled(t, organization()), organization())
+	secret := get[corev1.Secret](t, d, keyListenerEnvironment)
+	require.Equal(t, map[string][]byte{"GOMEMLIMIT": []byte("384MiB"), "KUBE_API_BURST": []byte("100"), "KUBE_API_QPS": []byte("50")}, secret.Data)
+
+	container := get[tekton.EventListener](t, d, keyListener).Spec.Resources.KubernetesResource.Spec.Template.Spec.Containers[0]
+	told := map[string]string{}
+	for _, v := range container.Env {
+		require.Empty(t, v.Value, "Tekton refuses an environment that is not from a Secret")
+		told[v.Name] = v.ValueFrom.SecretKeyRef.Name + "#" + v.ValueFrom.SecretKeyRef.Key
+	}
+	require.Equal(t, map[string]string{
+		"GOMEMLIMIT":     "github-listener-environment#GOMEMLIMIT",
+		"KUBE_API_BURST": "github-listener-environment#KUBE_API_BURST",
+		"KUBE_API_QPS":   "github-listener-environment#KUBE_API_QPS",
+	}, told)
+	require.Equal(t, "512Mi", container.Resources.Limits.Memory().String(), "more than GOMEMLIMIT, which counts only Go's own memory")
 }
 
 func TestTheNamespaceTellsRepoBindingsHowTheOrganizationIs(t *testing.T) {
@@ -388,7 +407,7 @@ func TestAnInvalidSpecLeavesEverythingAsItIs(t *testing.T) {
 		xr.Spec.DisplayName, xr.Spec.AdminUsers, xr.Spec.WebhookSecret = "<b>", []string{"nobody"}, "s3cr3t"
 		xr.Status = v1alpha1.OrganizationStatus{Phase: "Active", Namespace: "org-acme-corp", WebhookURL: "https://acme-corp.arbiter-dev.com"}
 	}))
-	require.Len(t, d.Keys(), 21)
+	require.Len(t, d.Keys(), 22)
 	got := status(t, d)
 	require.Equal(t, "Failed", got.Phase)
 	require.Equal(t, "org-acme-corp", got.Namespace, "it still stands for its pipelines")
@@ -418,13 +437,13 @@ func TestAMissingNeighbourIsReportedAndTheRestGoesOn(t *testing.T) {
 			w.without = []string{crd}
 			d := compose(t, w, organization())
 			require.NotContains(t, d.Keys(), c.key)
-			require.Len(t, d.Keys(), 20)
+			require.Len(t, d.Keys(), 21)
 			require.Equal(t, object.Condition{
 				Type: c.condition, Status: object.False, Reason: "CRDNotInstalled", Message: "CRD " + crd + " is not installed",
 			}, condition(t, d, c.condition))
 			require.False(t, d.Ready)
 			require.Equal(t, "Pending", d.Phase)
-			require.Contains(t, d.Message, "of 21 steps done; waiting for ")
+			require.Contains(t, d.Message, "of 22 steps done; waiting for ")
 			require.Contains(t, d.Message, "(CRD "+crd+" is not installed)")
 
 			w.without = nil
@@ -469,7 +488,7 @@ func TestTheStatusIsThatOfTheDataModel(t *testing.T) {
 		WebhookURL:         "https://acme-corp.arbiter-dev.com",
 		ClusterSecretStore: "org-acme-corp-store",
 		Phase:              "Active",
-		Message:            "All 21 steps are done",
+		Message:            "All 22 steps are done",
 	}, status(t, compose(t, settled(t, organization()), organization())))
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -69,15 +72,45 @@ func eventListener(xr *v1alpha1.XOrganization, n names) *tekton.EventListener {
 			Resources: tekton.Resources{KubernetesResource: tekton.KubernetesResource{
 				Replicas: 2,
 				Spec: tekton.KubernetesResourceSpec{Template: tekton.PodTemplate{Spec: tekton.PodSpec{
-					Containers: []tekton.Container{{Resources: corev1.ResourceRequirements{
-						Requests: resources("20m", "64Mi"),
-						Limits:   resources("500m", "256Mi"),
-					}}},
+					Containers: []tekton.Container{{
+						Env: listenerEnv(n),
+						Resources: corev1.ResourceRequirements{
+							Requests: resources("20m", "64Mi"),
+							Limits:   resources("500m", "512Mi"),
+						},
+					}},
 					TopologySpreadConstraints: spreadOverNodes(n.ListenerPods()),
 				}}},
 			}},
 		},
 	}
+}
+
+// listenerEnvironment is what the listener's process is told. By itself it would create five runs a second, and let memory
+// grow with each large delivery until it is killed for it, signed or not. See https://pkg.go.dev/runtime for GOMEMLIMIT and
+// https://github.com/knative/pkg/blob/main/environment/client_config.go for the others.
+func listenerEnvironment(n names) *corev1.Secret {
+	return &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: n.Meta(listenerEnvironmentName),
+		Data: map[string][]byte{
+			"GOMEMLIMIT":     []byte("384MiB"),
+			"KUBE_API_BURST": []byte("100"),
+			"KUBE_API_QPS":   []byte("50"),
+		},
+		Type: corev1.SecretTypeOpaque,
+	}
+}
+
+func listenerEnv(n names) []corev1.EnvVar {
+	secret := listenerEnvironment(n)
+	var env []corev1.EnvVar
+	for _, name := range slices.Sorted(maps.Keys(secret.Data)) {
+		env = append(env, corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: secret.Name}, Key: name,
+		}}})
+	}
+	return env
 }
 
 func triggerBinding(n names) *tekton.TriggerBinding {

@@ -19,6 +19,8 @@ const (
 	// namespaces name it too.
 	listenerAccount = "eventlistener"
 	listenerPolicy  = "github-listener"
+	// listenerEnvironmentName is a Secret because Tekton takes a listener's environment from nothing else.
+	listenerEnvironmentName = "github-listener-environment"
 	// listenerService is the Service that Tekton makes for the listener.
 	listenerService = "el-" + listenerName
 	listenerPort    = 8080

@@ -52,7 +52,7 @@ func parts(set *settings.Settings) []part {
 
 	if on.Tekton {
 		rbac = append(rbac, keyListenerAccount, keyListenerClusterRole, keyListenerClusterBind, keyListenerRole, keyListenerBinding)
-		listener.keys = []string{keyWebhookSecret, keyTriggerBinding, keyListener}
+		listener.keys = []string{keyWebhookSecret, keyListenerEnvironment, keyTriggerBinding, keyListener}
 	} else {
 		listener.off = "tekton"
 	}

@@ -172,9 +172,14 @@ func (c *ControlPlane) Listen(ctx context.Context, organization string) (url str
 	if err != nil {
 		return "", err
 	}
+	env, err := c.secretEnv(ctx, namespace, pod.Containers[0].Env)
+	if err != nil {
+		return "", err
+	}
 	p := &process{
 		name:   name,
 		binary: c.Binary(triggersSink),
+		env:    env,
 		ports:  1,
 		args: func(port []int) []string {
 			// Of two equal flags the last one counts.
@@ -191,4 +196,21 @@ func (c *ControlPlane) Listen(ctx context.Context, organization string) (url str
 		return "", errors.Join(err, p.kill())
 	}
 	return loopbackURL("http", p.port[0]), nil
+}
+
+// secretEnv is the part of a container's environment that comes from Secrets.
+func (c *ControlPlane) secretEnv(ctx context.Context, namespace string, env []corev1.EnvVar) ([]string, error) {
+	var out []string
+	for _, v := range env {
+		if v.ValueFrom == nil || v.ValueFrom.SecretKeyRef == nil {
+			continue
+		}
+		ref := v.ValueFrom.SecretKeyRef
+		secret, err := c.client.CoreV1().Secrets(namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("the listener's %s: %w", v.Name, err)
+		}
+		out = append(out, v.Name+"="+string(secret.Data[ref.Key]))
+	}
+	return out, nil
 }
