@@ -38,8 +38,8 @@ const (
 	keyConnectorBudget     = "connector-disruption-budget"
 )
 
-// Compose returns everything an Organization owns. It does no I/O and reads no clock: the same Organization and the same
-// observed objects give the same result. What is in its namespace waits for that, and a binding for its role, since
+// Compose returns everything an Organization owns. It does no I/O and reads no clock: the same Organization, the same
+// observed objects and the same time of the request give the same result. What is in its namespace waits for that, and a binding for its role, since
 // Crossplane applies objects in no particular order.
 func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired, error) {
 	set, err := settings.Read(seen)
@@ -62,11 +62,11 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	d.AddWhen(home, keyAdminRole, adminRole(n), object.ReadyWhenSeen)
 	d.AddWhen(home && live(keyAdminRole), keyAdminBinding, adminRoleBinding(xr, n), object.ReadyWhenSeen)
 
-	secret, err := webhookSecretValue(xr, seen)
+	keys, err := webhookKeys(xr, seen)
 	if err != nil {
 		return nil, err
 	}
-	d.AddWhen(home, keyWebhookSecret, webhookSecret(secret, n), object.ReadyWhenSeen)
+	d.AddWhen(home, keyWebhookSecret, webhookSecret(&keys, n), object.ReadyWhenSeen)
 
 	m := missing{d: d, seen: seen, crds: map[string]string{}}
 	if set.Integrations.Tekton {
@@ -80,7 +80,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 			d.AddWhen(home, keyTriggerBinding, triggerBinding(n), object.ReadyWhenSeen)
 		}
 		if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, keyListener, "EventListener", n.Namespace, listenerName) {
-			d.AddWhen(home, keyListener, eventListener(xr, n), object.ReadyWhen("Ready"))
+			d.AddWhen(home, keyListener, eventListener(xr, &keys, n), object.ReadyWhen("Ready"))
 		}
 		if set.Integrations.Cloudflare {
 			d.AddWhen(home, keyListenerPolicy, listenerNetworkPolicy(n), object.ReadyWhenSeen)
@@ -110,7 +110,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		addConnector(d, home, set, seen, n)
 	}
 
-	report(d, xr, set, seen, n, m.crds)
+	report(d, xr, set, seen, &keys, n, m.crds)
 	d.Label(keyNamespace, kube.LabelPhase, d.Phase)
 	return d, nil
 }

@@ -36,43 +36,6 @@ func given(secret string) func(*v1alpha1.XOrganization) {
 
 func suspended(xr *v1alpha1.XOrganization) { xr.Spec.Suspend = true }
 
-func TestTheWebhookSecretIsMadeOnceAndFollowsTheSpecAfterThat(t *testing.T) {
-	const kept = "0707070707070707070707070707070707070707070707070707070707070707"
-	there := settled(t, organization(given("the-first-given-secret")))
-	generated := world{entropy: 7}.apply(compose(t, world{entropy: 7}, organization()))
-	generated = generated.apply(compose(t, generated, organization()))
-
-	for name, c := range map[string]struct {
-		world world
-		xr    *v1alpha1.XOrganization
-		want  string
-	}{
-		"a generated one stays, whatever the next run would have made": {
-			func() world { w := generated; w.entropy = 9; return w }(), organization(), kept},
-		"a given one replaces a generated one":                     {generated, organization(given("a-given-secret-of-mine")), "a-given-secret-of-mine"},
-		"a given one that leaves the spec stays":                   {there, organization(), "the-first-given-secret"},
-		"another given one rotates it":                             {there, organization(given("the-second-given-secret")), "the-second-given-secret"},
-		"a deleted one is made anew":                               {there.keep(func(k string) bool { return k != keyWebhookSecret }), organization(), strings.Repeat("00", 32)},
-		"a given one that was deleted by hand comes back the same": {there.keep(func(k string) bool { return k != keyWebhookSecret }), organization(given("the-first-given-secret")), "the-first-given-secret"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := get[corev1.Secret](t, compose(t, c.world, c.xr), keyWebhookSecret)
-			require.Equal(t, "github-webhook-secret", got.Name)
-			require.Equal(t, map[string][]byte{"secret": []byte(c.want)}, got.Data)
-		})
-	}
-}
-
-func TestTheConnectionSecretHoldsWhatDeliveriesAreCheckedWith(t *testing.T) {
-	fresh := compose(t, world{}, organization(given("the-first-given-secret")))
-	require.Equal(t, map[string][]byte{"webhookURL": []byte("https://acme-corp.arbiter-dev.com")}, fresh.Connection)
-
-	rotating := compose(t, settled(t, organization(given("the-first-given-secret"))), organization(given("the-second-given-secret")))
-	require.Equal(t, map[string][]byte{
-		"webhookURL": []byte("https://acme-corp.arbiter-dev.com"), "webhookSecret": []byte("the-first-given-secret"),
-	}, rotating.Connection, "the new one is not stored yet")
-}
-
 func TestObjectsAppearInAnOrderThatTheAPIServerAccepts(t *testing.T) {
 	first := compose(t, world{}, organization())
 	require.Equal(t, []string{"namespace"}, first.Keys())
@@ -122,7 +85,7 @@ func TestTheListenerChecksSignaturesAndSelectsOnlyItsOwnTriggers(t *testing.T) {
 	require.Len(t, group.Interceptors, 1)
 	require.Equal(t, "github", group.Interceptors[0].Ref.Name)
 	require.Equal(t, []tekton.InterceptorParam{
-		{Name: "secretRef", Value: map[string]any{"secretName": "github-webhook-secret", "secretKey": "secret"}},
+		{Name: "secretRef", Value: map[string]any{"secretName": "github-webhook-secret", "secretKey": "key-1"}},
 		{Name: "eventTypes", Value: []any{"push", "pull_request"}},
 	}, group.Interceptors[0].Params)
 }

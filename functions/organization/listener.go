@@ -44,31 +44,17 @@ func listenerRoleBinding(n names) *rbacv1.RoleBinding {
 }
 
 // eventListener passes events that GitHub signed to the Triggers of this namespace that carry the organization's label.
-func eventListener(xr *v1alpha1.XOrganization, n names) *tekton.EventListener {
-	interceptors := []tekton.Interceptor{
-		tekton.ClusterInterceptor("github",
-			tekton.InterceptorParam{Name: "secretRef", Value: map[string]any{
-				"secretName": webhookSecretName, "secretKey": webhookSecretKey,
-			}},
-			tekton.InterceptorParam{Name: "eventTypes", Value: []any{"push", "pull_request"}},
-		),
-	}
-	if xr.Spec.Suspend {
-		// Deliveries are still answered, so that GitHub does not report the webhook as broken.
-		interceptors = append(interceptors, tekton.ClusterInterceptor("cel", tekton.InterceptorParam{Name: "filter", Value: "false"}))
+func eventListener(xr *v1alpha1.XOrganization, keys *keyring, n names) *tekton.EventListener {
+	var groups []tekton.TriggerGroup
+	for _, key := range keys.all() {
+		groups = append(groups, signedWith(key, xr.Spec.Suspend, n))
 	}
 	return &tekton.EventListener{
 		TypeMeta:   metav1.TypeMeta{APIVersion: tekton.TriggersAPIVersion, Kind: "EventListener"},
 		ObjectMeta: n.Meta(listenerName),
 		Spec: tekton.EventListenerSpec{
 			ServiceAccountName: listenerAccount,
-			TriggerGroups: []tekton.TriggerGroup{{
-				Name:         "github",
-				Interceptors: interceptors,
-				TriggerSelector: tekton.TriggerSelector{
-					LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{kube.LabelOrganization: n.Org}},
-				},
-			}},
+			TriggerGroups:      groups,
 			Resources: tekton.Resources{KubernetesResource: tekton.KubernetesResource{
 				Replicas: 2,
 				Spec: tekton.KubernetesResourceSpec{Template: tekton.PodTemplate{Spec: tekton.PodSpec{
@@ -111,6 +97,29 @@ func listenerEnv(n names) []corev1.EnvVar {
 		}}})
 	}
 	return env
+}
+
+// signedWith passes on what was signed with one key. No two groups check the same one, so a delivery passes one at most.
+func signedWith(key webhookKey, suspended bool, n names) tekton.TriggerGroup {
+	interceptors := []tekton.Interceptor{
+		tekton.ClusterInterceptor("github",
+			tekton.InterceptorParam{Name: "secretRef", Value: map[string]any{
+				"secretName": webhookSecretName, "secretKey": webhookKeyName(key.version),
+			}},
+			tekton.InterceptorParam{Name: "eventTypes", Value: []any{"push", "pull_request"}},
+		),
+	}
+	if suspended {
+		// Deliveries are still answered, so that GitHub does not report the webhook as broken.
+		interceptors = append(interceptors, tekton.ClusterInterceptor("cel", tekton.InterceptorParam{Name: "filter", Value: "false"}))
+	}
+	return tekton.TriggerGroup{
+		Name:         triggerGroup(key.version),
+		Interceptors: interceptors,
+		TriggerSelector: tekton.TriggerSelector{
+			LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{kube.LabelOrganization: n.Org}},
+		},
+	}
 }
 
 func triggerBinding(n names) *tekton.TriggerBinding {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -10,9 +13,16 @@ import (
 
 // The names that are the same in every organization.
 const (
-	// webhookSecretName is read by the github interceptor, in the listener's namespace.
+	// webhookSecretName is read by the github interceptor, in the listener's namespace. Its key webhookSecretKey holds what
+	// to enter in GitHub, and one key for each valid version what deliveries are checked with; see webhookKeyName.
 	webhookSecretName = "github-webhook-secret"
 	webhookSecretKey  = "secret"
+
+	// rotateAnnotation on the claim rotates the webhook secret once for each new value. The Secret keeps a fingerprint of
+	// the last one, and when it was rotated.
+	rotateAnnotation          = "platform.aphex/rotate-webhook-secret"
+	handledRotationAnnotation = "platform.aphex/handled-rotation-hash"
+	rotatedAtAnnotation       = "platform.aphex/rotated-at"
 
 	listenerName = "github-listener"
 	// listenerAccount is the listener's service account, and its Role and RoleBinding. The RoleBindings in pipeline
@@ -67,6 +77,24 @@ func namesFor(org string) names {
 		Credentials:         "cloudflared-credentials-" + org,
 	}
 }
+
+// webhookKeyName is the key of a version of the webhook secret, in its Secret.
+func webhookKeyName(version int) string { return fmt.Sprintf("key-%d", version) }
+
+var webhookKeyPattern = regexp.MustCompile(`^key-([1-9][0-9]{0,8})$`)
+
+// webhookKeyVersion is the version that a key of the Secret is for, 0 if it is for none.
+func webhookKeyVersion(name string) int {
+	match := webhookKeyPattern.FindStringSubmatch(name)
+	if match == nil {
+		return 0
+	}
+	version, _ := strconv.Atoi(match[1]) // nine digits: cannot fail
+	return version
+}
+
+// triggerGroup is the listener's group for a version of the webhook secret.
+func triggerGroup(version int) string { return fmt.Sprintf("github-%d", version) }
 
 // Labels are on every object.
 func (n names) Labels() map[string]string {

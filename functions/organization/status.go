@@ -80,7 +80,7 @@ func parts(set *settings.Settings) []part {
 }
 
 // report fills in what the claim's users read.
-func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, n names, missing map[string]string) {
+func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, keys *keyring, n names, missing map[string]string) {
 	steps, done, waiting := 0, 0, ""
 	for _, p := range parts(set) {
 		d.Conditions = append(d.Conditions, p.judge(d, missing))
@@ -114,6 +114,9 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		if xr.Spec.Suspend {
 			d.Message = fmt.Sprintf("Suspended: no pipeline runs start; all %d steps are done", steps)
 		}
+		if xr.Spec.WebhookSecret != "" && keys.asked(xr) {
+			d.Message += "; the annotation " + rotateAnnotation + " does nothing while spec.webhookSecret gives the secret"
+		}
 	}
 
 	status := &v1alpha1.OrganizationStatus{Phase: d.Phase, Message: d.Message}
@@ -128,10 +131,13 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		status.ClusterSecretStore = n.Store
 	}
 	status.WebhookURL = set.WebhookURL(n.Org)
+	if d.Has(keyWebhookSecret) {
+		status.WebhookSecret = keys.tell(d, xr)
+	}
 	d.Connection = connection(status.WebhookURL, seen)
 }
 
-// connection gives the secret that deliveries are checked with now, so never one that was not stored yet.
+// connection gives the secret as it is stored, so never one that deliveries are not checked with yet.
 func connection(url string, seen *object.Observed) map[string][]byte {
 	details := map[string][]byte{}
 	if url != "" {
