@@ -45,9 +45,9 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	c.add(triggers, here, keyListenerRole, listenerRole(n), object.ReadyWhenSeen)
 	c.add(triggers.unlessLost(v), here && c.has(keyListenerRole), keyListenerBinding, listenerBinding(n), object.ReadyWhenSeen)
 	c.exclusive(atListener, here, keyTriggerTemplate, plan.triggerTemplate(n), object.ReadyWhenSeen)
-	// A push finds no trigger before everything that its run needs is there.
+	// An event finds no trigger before everything that its run needs is there.
 	runs := here && c.has(keyPipeline, keyServiceAccount, keyRole, keyListenerRole, keyTriggerTemplate)
-	c.exclusive(atListener.unlessLost(v).suspendedIf(spec.Suspend), runs, keyTrigger, trigger(n, spec.BranchOrDefault()), object.ReadyWhenSeen)
+	c.exclusive(atListener.unlessLost(v).suspendedIf(spec.Suspend), runs, keyTrigger, trigger(n, spec), object.ReadyWhenSeen)
 
 	c.report(spec, n, org, triggers)
 	return c.d, nil

@@ -61,6 +61,8 @@ const (
 	managedBy = "platform-controller"
 	// labelDelivery traces a run back to GitHub's delivery of the event.
 	labelDelivery = "platform.aphex/delivery"
+	// labelEvent tells runs of pushes, tags and pull requests apart.
+	labelEvent = "platform.aphex/event"
 	// labelGlobPrefix and a prefix of the pipeline's name: one label for each other pipeline that, by its name, could
 	// deploy here.
 	labelGlobPrefix = "glob.platform.aphex/"
