@@ -255,7 +255,7 @@ var attempts = []attempt{
 	{what: "have the webhook secret written where they may read", request: "POST /apis/aphex.io/v1alpha1/namespaces/org-raid-a/repobindings",
 		body: newClaim(withSecret("org-secrets")), barred: "admin", by: "spec.writeConnectionSecretToRef may not name org-secrets"},
 	{what: "take over a composite resource of others", request: "POST /apis/aphex.io/v1alpha1/namespaces/org-raid-a/repobindings",
-		body: newClaim(with("resourceRef", map[string]any{"apiVersion": "aphex.io/v1alpha1", "kind": "XRepoBinding", "name": "others"})),
+		body:   newClaim(with("resourceRef", map[string]any{"apiVersion": "aphex.io/v1alpha1", "kind": "XRepoBinding", "name": "others"})),
 		barred: "admin", by: "spec.resourceRef is for Crossplane and cluster administrators to set"},
 	{what: "list bindings in the platform's namespace", request: "GET /apis/aphex.io/v1alpha1/namespaces/e2e-attack/repobindings"},
 	{what: "delete another organization's binding", request: "DELETE /apis/aphex.io/v1alpha1/namespaces/e2e-attack/repobindings/raid-other"},
@@ -366,8 +366,9 @@ func TestAttacksFromInside(t *testing.T) {
 		}
 	})
 	t.Run("a binding of an administrator reaches no other organization", requireNoReach)
+	t.Run("a stolen token ends with its pod", requireEndWithPod)
 	t.Run("every cloudflared pod is without a token", func(t *testing.T) {
-		for _, pod := range podsOf(t, "org-raid-a", "app.kubernetes.io/name=cloudflared") {
+		for _, pod := range podsOf(t, "org-raid-a", "app.kubernetes.io/name=cloudflared,platform.aphex/organization=raid-a") {
 			requireNoToken(t, pod)
 		}
 	})
@@ -422,7 +423,8 @@ func (a attempt) send(t *testing.T, who raider) error {
 // equip gives each raider what it has: nothing else, and no right of the tests.
 func equip(t *testing.T) map[string]raider {
 	t.Helper()
-	listeners := podsOf(t, "org-raid-a", "eventlistener=github-listener")
+	// The labels by which the listener's network policy knows its pods, which Tekton makes.
+	listeners := podsOf(t, "org-raid-a", "app.kubernetes.io/managed-by=EventListener,eventlistener=github-listener")
 	person, err := cp.PersonConfig("admin@raid-a.example.com")
 	require.NoError(t, err)
 	return map[string]raider{
@@ -479,6 +481,22 @@ func podsOf(t *testing.T, namespace, selector string) []corev1.Pod {
 		return nil
 	})
 	return found
+}
+
+// requireEndWithPod steals a token, and deletes the pod that it was stolen from.
+func requireEndWithPod(t *testing.T) {
+	thief, err := kubernetes.NewForConfig(cp.podToken(t, "raid-web", "target", "pipeline-runner"))
+	require.NoError(t, err)
+	_, err = thief.CoreV1().Secrets("raid-web").List(t.Context(), everything)
+	require.NoError(t, err)
+	require.NoError(t, cp.kube.CoreV1().Pods("raid-web").Delete(t.Context(), "target", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+	// The API server remembers for some seconds that a token was good.
+	eventually(t, func(ctx context.Context) error {
+		if _, err := thief.CoreV1().Secrets("raid-web").List(ctx, everything); !apierrors.IsUnauthorized(err) {
+			return fmt.Errorf("the token still gets an answer: %v", err)
+		}
+		return nil
+	})
 }
 
 // requireNoToken requires that the API server added no token to a pod, as it does unless told not to.
