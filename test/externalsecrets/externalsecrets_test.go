@@ -1,7 +1,7 @@
 // Package externalsecrets holds the composed secret stores and the example that teams copy against External Secrets' own
-// code: the rules of its webhook, which its CRDs do not have, and its decision who may use a store. It is a module of its
-// own, at the last version whose one module has both; the API is the v1 that later versions serve, and every other test
-// holds the same objects against their CRDs.
+// code: the types, and the rules of its webhook, which its CRDs do not have. It is a module of its own, at the last version
+// that has its providers in one module, since later ones replace parts of themselves. The API is the v1 that they serve too,
+// and the golden files are held against their CRDs.
 package externalsecrets
 
 import (
@@ -12,14 +12,11 @@ import (
 	"testing"
 
 	esv1 "github.com/external-secrets/external-secrets/apis/externalsecrets/v1"
-	"github.com/external-secrets/external-secrets/pkg/controllers/secretstore"
 	_ "github.com/external-secrets/external-secrets/pkg/provider/kubernetes" // registers what validates such stores
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"k8s.io/apimachinery/pkg/labels"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
@@ -114,41 +111,32 @@ func TestTheExampleIsWhatTheWebhookTakes(t *testing.T) {
 	require.ErrorContains(t, err, "either data or dataFrom should be specified")
 }
 
-// External Secrets decides by the store's conditions before it looks whether the store is ready, which this one is not: no
-// API server stands behind it.
+// External Secrets lets a namespace use a store if the selector of one condition matches its labels, see
+// https://github.com/external-secrets/external-secrets/blob/v0.19.2/pkg/controllers/secretstore/client_manager.go. The package
+// of that decision needs the clients of all clouds; this is the same decision.
 func TestAStoreServesItsOrganizationAlone(t *testing.T) {
-	const ready, denied = "is not ready", "denied by spec.condition"
-	namespaces := append(
-		read[corev1.Namespace](t, organizationGolden, "Namespace"),
-		read[corev1.Namespace](t, pipelineGolden, "Namespace")...)
-	require.Len(t, namespaces, 2)
-	for name, labels := range map[string]map[string]string{
-		"their-app":   {"aphex.dev/org": "rival", "platform.aphex/organization": "rival"},
-		"default":     nil,
-		"acme-corp":   {"platform.aphex/organization": "acme-corp"},
-		"look-alike":  {"aphex.dev/org": "acme-corp-2"},
-		"upper-case":  {"aphex.dev/org": "ACME-CORP"},
-		"other-label": {"aphex/org": "acme-corp"},
-	} {
-		namespaces = append(namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
-	}
 	store := composedStore(t)
-	scheme := runtime.NewScheme()
-	require.NoError(t, corev1.AddToScheme(scheme))
-	require.NoError(t, esv1.AddToScheme(scheme))
-	objects := []client.Object{store}
-	for _, ns := range namespaces {
-		objects = append(objects, ns)
-	}
-	manager := secretstore.NewManager(fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), "", true)
+	require.Len(t, store.Spec.Conditions, 1, "any one that matches would do, and none would serve everybody")
+	condition := store.Spec.Conditions[0]
+	require.Empty(t, condition.Namespaces)
+	require.Empty(t, condition.NamespaceRegexes)
+	selector, err := metav1.LabelSelectorAsSelector(condition.NamespaceSelector)
+	require.NoError(t, err)
 
-	for namespace, want := range map[string]string{
-		"org-acme-corp": ready, "my-app": ready,
-		"their-app": denied, "default": denied, "acme-corp": denied, "look-alike": denied, "upper-case": denied, "other-label": denied,
+	own := append(read[corev1.Namespace](t, organizationGolden, "Namespace"), read[corev1.Namespace](t, pipelineGolden, "Namespace")...)
+	require.Len(t, own, 2)
+	for _, ns := range own {
+		require.True(t, selector.Matches(labels.Set(ns.Labels)), ns.Name)
+	}
+	for name, other := range map[string]labels.Set{
+		"a namespace of nobody":                    nil,
+		"another organization's":                   {"aphex.dev/org": "rival", "platform.aphex/organization": "rival"},
+		"one without the label that is a right":    {"platform.aphex/organization": "acme-corp", "aphex/tenant": "my-app"},
+		"an organization's whose name begins so":   {"aphex.dev/org": "acme-corp-2"},
+		"an organization's name in other letters":  {"aphex.dev/org": "ACME-CORP"},
+		"one that has the name as its own":         {"kubernetes.io/metadata.name": "acme-corp"},
+		"one that has the label with another name": {"aphex/org": "acme-corp"},
 	} {
-		t.Run(namespace, func(t *testing.T) {
-			_, err := manager.Get(t.Context(), esv1.SecretStoreRef{Kind: esv1.ClusterSecretStoreKind, Name: store.Name}, namespace, nil)
-			require.ErrorContains(t, err, want)
-		})
+		t.Run(name+" is refused", func(t *testing.T) { require.False(t, selector.Matches(other)) })
 	}
 }
