@@ -255,6 +255,12 @@ func (c *ControlPlane) ServiceAccountConfig(namespace, name string) (*rest.Confi
 	return c.pki.user(c.admin.Host, serviceAccountUser(namespace, name), serviceAccountGroups(namespace)...)
 }
 
+// PersonConfig returns the access of a person who proves a name, and no group, with
+// a client certificate.
+func (c *ControlPlane) PersonConfig(name string) (*rest.Config, error) {
+	return c.pki.user(c.admin.Host, name)
+}
+
 func (c *ControlPlane) serviceAccountKubeconfig(namespace, name string) (string, error) {
 	access, err := c.ServiceAccountConfig(namespace, name)
 	if err != nil {
