@@ -223,7 +223,7 @@ func starters(spec v1alpha1.RepoBindingSpec) string {
 		if spec.PullRequests.Forks {
 			from = "(also from a fork)"
 		}
-		out = append(out, "a pull request to "+branches+" "+from)
+		out = append(out, "a pull request "+from+" to "+branches)
 	}
 	return listed(out)
 }
