@@ -46,10 +46,12 @@ type keyring struct {
 // webhookKeys are those that exist, rotated if that is due. The first secret is the given one, else a random one. Taking
 // a given secret out of the spec keeps it.
 func webhookKeys(xr *v1alpha1.XOrganization, seen *object.Observed) (keyring, error) {
-	k := observedKeys(seen.Composed(keyWebhookSecret), seen.Now)
-	first := k.current.value == ""
-	k.why = k.due(xr, seen.Now)
-	if first || k.why != "" {
+	have := seen.Composed(keyWebhookSecret)
+	k := observedKeys(have, seen.Now)
+	if have.Exists() {
+		k.why = k.due(xr, seen.Now)
+	}
+	if !have.Exists() || k.why != "" {
 		value, err := newWebhookSecret(xr, seen)
 		if err != nil {
 			return keyring{}, err
@@ -115,7 +117,9 @@ func observedKeys(secret object.Object, now time.Time) keyring {
 func (k *keyring) due(xr *v1alpha1.XOrganization, now time.Time) string {
 	given, next := xr.Spec.WebhookSecret, k.nextRotation(xr)
 	switch {
-	case k.current.value == "" || given == k.current.value:
+	case k.current.value == "":
+		return "there was none that is long enough"
+	case given == k.current.value:
 		return ""
 	case given != "":
 		return "spec.webhookSecret changed"

@@ -141,8 +141,8 @@ func TestTheWebhookSecretIsMadeOnceAndRotatedOnDemandAlone(t *testing.T) {
 		"an annotation that is there from the beginning rotates nothing":  {settled(t, organization(asking("1"))), organization(asking("1")), []string{random("00")}, ""},
 		"an organization of before, whose Secret has one key, goes on":    {there.edited(func(data, _ map[string]any) { delete(data, "key-1") }), organization(), []string{firstSecret}, ""},
 		"what somebody wrote for people to read is put right":             {there.edited(func(data, _ map[string]any) { data["secret"] = encoded(thirdSecret) }), organization(), []string{firstSecret}, ""},
-		"one that is too short to be safe is replaced, and not good then": {there.edited(func(data, _ map[string]any) { data["key-1"] = encoded("short") }), organization(), []string{random("00")}, ""},
-		"an empty one is replaced":                                        {there.edited(func(data, _ map[string]any) { data["key-1"] = "" }), organization(), []string{random("00")}, ""},
+		"one that is too short to be safe is replaced, and not good then": {there.edited(func(data, _ map[string]any) { data["key-1"] = encoded("short") }), organization(), []string{random("00")}, "there was none that is long enough"},
+		"an empty one is replaced":                                        {there.edited(func(data, _ map[string]any) { data["key-1"] = "" }), organization(), []string{random("00")}, "there was none that is long enough"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := compose(t, c.world, c.xr)

@@ -232,7 +232,8 @@ func ttl(want *object.Desired, now time.Time) time.Duration {
 		after = ttlWhileWaiting
 	}
 	if at := want.RunsAgainAt(); !at.IsZero() {
-		due := max(minTTL, at.Sub(now)*10/11)
+		left := at.Sub(now)
+		due := max(minTTL, left-left/11)
 		if after == 0 || due < after {
 			after = due
 		}
