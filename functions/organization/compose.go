@@ -26,6 +26,7 @@ const (
 	keyListenerEnvironment = "listener-environment"
 	keyTriggerBinding      = "trigger-binding"
 	keyListener            = "event-listener"
+	keyListenerShard       = "event-listener-" // and the shard
 	keyListenerPolicy      = "listener-network-policy"
 	keyReaderAccount       = "secrets-reader-service-account"
 	keyReaderRole          = "secrets-reader-role"
@@ -79,8 +80,10 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		if m.served(tekton.TriggerBindingCRD, tekton.TriggersVersion, keyTriggerBinding, "TriggerBinding", n.Namespace, tekton.EventBinding) {
 			d.AddWhen(home, keyTriggerBinding, triggerBinding(n), object.ReadyWhenSeen)
 		}
-		if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, keyListener, "EventListener", n.Namespace, listenerName) {
-			d.AddWhen(home, keyListener, eventListener(xr, &keys, n), object.ReadyWhen("Ready"))
+		for _, l := range listeners(set, n) {
+			if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, l.key, "EventListener", n.Namespace, l.name) {
+				d.AddWhen(home, l.key, eventListener(xr, &keys, l, n), object.ReadyWhen("Ready"))
+			}
 		}
 		if set.Integrations.Cloudflare {
 			d.AddWhen(home, keyListenerPolicy, listenerNetworkPolicy(n), object.ReadyWhenSeen)
@@ -112,7 +115,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 
 	if reason, _ := testable(xr, set); reason == "" {
 		name := webhookTestNameFor(xr, set, n)
-		_, linked := d.Done(linkKeys(set)...)
+		_, linked := d.Done(linkKeys(set, n)...)
 		d.AddWhen(linked || seen.Offline, name, webhookTestJob(set, name, n), object.ReadyWhenSeen)
 	}
 

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -88,6 +89,35 @@ func TestTheListenerChecksSignaturesAndSelectsOnlyItsOwnTriggers(t *testing.T) {
 		{Name: "secretRef", Value: map[string]any{"secretName": "github-webhook-secret", "secretKey": "key-1"}},
 		{Name: "eventTypes", Value: []any{"push", "pull_request"}},
 	}, group.Interceptors[0].Params)
+}
+
+func TestAShardHasAPathAndItsOwnTriggers(t *testing.T) {
+	w := settled(t, organization())
+	w.objects = append(slices.Clone(w.objects), environment(map[string]any{"listener": map[string]any{"shards": int64(2)}}))
+	d := compose(t, w, organization())
+	require.False(t, d.Ready, "the shards are not there yet")
+	for key, triggers := range map[string]map[string]string{
+		"event-listener":   {"platform.aphex/organization": "acme-corp"},
+		"event-listener-1": {"platform.aphex/organization": "acme-corp", "platform.aphex/shard": "1"},
+		"event-listener-2": {"platform.aphex/organization": "acme-corp", "platform.aphex/shard": "2"},
+	} {
+		l := get[tekton.EventListener](t, d, key)
+		require.Equal(t, "github-listener"+strings.TrimPrefix(key, "event-listener"), l.Name)
+		require.Len(t, l.Spec.TriggerGroups, 1)
+		require.Equal(t, "github", l.Spec.TriggerGroups[0].Interceptors[0].Ref.Name)
+		require.Equal(t, triggers, l.Spec.TriggerGroups[0].TriggerSelector.LabelSelector.MatchLabels)
+	}
+	var configuration struct {
+		Ingress []struct{ Hostname, Path, Service string }
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(get[corev1.ConfigMap](t, d, keyConnectorConfig).Data["config.yaml"]), &configuration))
+	require.Equal(t, []struct{ Hostname, Path, Service string }{
+		{"acme-corp.arbiter-dev.com", "^/1$", "http://el-github-listener-1.org-acme-corp.svc.cluster.local:8080"},
+		{"acme-corp.arbiter-dev.com", "^/2$", "http://el-github-listener-2.org-acme-corp.svc.cluster.local:8080"},
+		{"acme-corp.arbiter-dev.com", "", "http://el-github-listener.org-acme-corp.svc.cluster.local:8080"},
+		{"", "", "http_status:404"},
+	}, configuration.Ingress)
+	require.True(t, compose(t, w.apply(d), organization()).Ready)
 }
 
 func TestTheListenerIsToldItsLimitsThroughASecret(t *testing.T) {
@@ -236,8 +266,8 @@ func TestThePackageGivesCrossplaneWhatAnOrganizationNeeds(t *testing.T) {
 func TestOnlyTheConnectorReachesTheListener(t *testing.T) {
 	d := compose(t, settled(t, organization()), organization())
 	policy := get[networkingv1.NetworkPolicy](t, d, keyListenerPolicy)
-	require.Equal(t, map[string]string{"app.kubernetes.io/managed-by": "EventListener", "eventlistener": "github-listener"},
-		policy.Spec.PodSelector.MatchLabels)
+	require.Equal(t, metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/managed-by": "EventListener"}},
+		policy.Spec.PodSelector, "every listener, also a shard")
 	require.Len(t, policy.Spec.Ingress, 1)
 	require.Len(t, policy.Spec.Ingress[0].From, 1)
 	require.Nil(t, policy.Spec.Ingress[0].From[0].NamespaceSelector)
@@ -462,7 +492,7 @@ func TestNamesFitTheirLimits(t *testing.T) {
 	for _, name := range []string{n.ListenerClusterRole, n.Store, n.Tunnel, n.Record, n.Credentials} {
 		require.Empty(t, validation.IsDNS1123Subdomain(name), name)
 	}
-	for _, labels := range []map[string]string{n.Labels(), n.ConnectorPods(), n.ListenerPods()} {
+	for _, labels := range []map[string]string{n.Labels(), n.ConnectorPods(), listenerPods(listenerName), allListenerPods()} {
 		for _, key := range slices.Sorted(maps.Keys(labels)) {
 			require.Empty(t, validation.IsValidLabelValue(labels[key]), key)
 		}

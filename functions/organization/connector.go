@@ -12,6 +12,7 @@ import (
 	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
+	"aphex.io/platform/functions/internal/tekton"
 )
 
 const (
@@ -28,18 +29,27 @@ const (
 	credentialsHashAnnotation = "platform.aphex/credentials-hash"
 )
 
-// connectorConfiguration is cloudflared's configuration file: it sends the organization's host to its listener, and
-// anything else nowhere. YAML knows all escapes that Go's quotes use. See
+// connectorConfiguration is cloudflared's configuration file: it sends the organization's host to its listener, a shard's
+// path to that, and anything else nowhere. YAML knows all escapes that Go's quotes use. See
 // https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
 func connectorConfiguration(set *settings.Settings, tunnelID string, n names) string {
+	host, ingress := strconv.Quote(set.WebhookHost(n.Org)), ""
+	all := listeners(set, n)
+	for shard, l := range all[1:] {
+		ingress += "- hostname: " + host + "\n  path: ^" + tekton.ShardPath(shard+1) + "$\n  service: " + origin(l, n) + "\n"
+	}
+	ingress += "- hostname: " + host + "\n  service: " + origin(all[0], n) + "\n"
 	return "credentials-file: " + credentialsDir + "/" + cloudflare.CredentialsKey + `
 ingress:
-- hostname: ` + strconv.Quote(set.WebhookHost(n.Org)) + `
-  service: http://` + listenerService + "." + n.Namespace + ".svc.cluster.local:" + strconv.Itoa(listenerPort) + `
-- service: http_status:404
+` + ingress + `- service: http_status:404
 metrics: 0.0.0.0:` + strconv.Itoa(metricsPort) + `
 no-autoupdate: true
 tunnel: ` + strconv.Quote(tunnelID) + "\n"
+}
+
+// origin is where a listener's Service is.
+func origin(l listener, n names) string {
+	return "http://" + l.Service() + "." + n.Namespace + ".svc.cluster.local:" + strconv.Itoa(listenerPort)
 }
 
 func connectorConfigMap(configuration string, n names) *corev1.ConfigMap {

@@ -13,6 +13,7 @@ import (
 
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
 	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/settings"
 	"aphex.io/platform/functions/internal/tekton"
 )
 
@@ -43,15 +44,38 @@ func listenerRoleBinding(n names) *rbacv1.RoleBinding {
 	return kube.RoleBinding(n.Meta(listenerAccount), listenerAccount, kube.ServiceAccountSubject(n.Namespace, listenerAccount))
 }
 
-// eventListener passes events that GitHub signed to the Triggers of this namespace that carry the organization's label.
-func eventListener(xr *v1alpha1.XOrganization, keys *keyring, n names) *tekton.EventListener {
+// listener is an EventListener: the one that has all Triggers of the organization, or a shard of it.
+type listener struct {
+	key, name string
+	// triggers are the labels of those that it has.
+	triggers map[string]string
+}
+
+// listeners are all of an organization, the one that has all Triggers first.
+func listeners(set *settings.Settings, n names) []listener {
+	out := []listener{{key: keyListener, name: listenerName, triggers: map[string]string{kube.LabelOrganization: n.Org}}}
+	for shard := 1; shard <= int(set.Listener.Shards); shard++ {
+		out = append(out, listener{
+			key:      keyListenerShard + tekton.ShardLabel(shard),
+			name:     tekton.ShardListener(shard),
+			triggers: map[string]string{kube.LabelOrganization: n.Org, kube.LabelShard: tekton.ShardLabel(shard)},
+		})
+	}
+	return out
+}
+
+// Service is what Tekton makes for a listener.
+func (l listener) Service() string { return "el-" + l.name }
+
+// eventListener passes events that GitHub signed to the Triggers of this namespace that the listener has.
+func eventListener(xr *v1alpha1.XOrganization, keys *keyring, l listener, n names) *tekton.EventListener {
 	var groups []tekton.TriggerGroup
 	for _, key := range keys.all() {
-		groups = append(groups, signedWith(key, xr.Spec.Suspend, n))
+		groups = append(groups, signedWith(key, xr.Spec.Suspend, l))
 	}
 	return &tekton.EventListener{
 		TypeMeta:   metav1.TypeMeta{APIVersion: tekton.TriggersAPIVersion, Kind: "EventListener"},
-		ObjectMeta: n.Meta(listenerName),
+		ObjectMeta: n.Meta(l.name),
 		Spec: tekton.EventListenerSpec{
 			ServiceAccountName: listenerAccount,
 			TriggerGroups:      groups,
@@ -65,7 +89,7 @@ func eventListener(xr *v1alpha1.XOrganization, keys *keyring, n names) *tekton.E
 							Limits:   resources("500m", "512Mi"),
 						},
 					}},
-					TopologySpreadConstraints: spreadOverNodes(n.ListenerPods()),
+					TopologySpreadConstraints: spreadOverNodes(listenerPods(l.name)),
 				}}},
 			}},
 		},
@@ -100,7 +124,7 @@ func listenerEnv(n names) []corev1.EnvVar {
 }
 
 // signedWith passes on what was signed with one key. No two groups check the same one, so a delivery passes one at most.
-func signedWith(key webhookKey, suspended bool, n names) tekton.TriggerGroup {
+func signedWith(key webhookKey, suspended bool, l listener) tekton.TriggerGroup {
 	interceptors := []tekton.Interceptor{
 		tekton.ClusterInterceptor("github",
 			tekton.InterceptorParam{Name: "secretRef", Value: map[string]any{
@@ -117,7 +141,7 @@ func signedWith(key webhookKey, suspended bool, n names) tekton.TriggerGroup {
 		Name:         triggerGroup(key.version),
 		Interceptors: interceptors,
 		TriggerSelector: tekton.TriggerSelector{
-			LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{kube.LabelOrganization: n.Org}},
+			LabelSelector: metav1.LabelSelector{MatchLabels: l.triggers},
 		},
 	}
 }
@@ -130,13 +154,13 @@ func triggerBinding(n names) *tekton.TriggerBinding {
 	}
 }
 
-// listenerNetworkPolicy lets nothing but cloudflared reach the listener.
+// listenerNetworkPolicy lets nothing but cloudflared reach any listener.
 func listenerNetworkPolicy(n names) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
 		ObjectMeta: n.Meta(listenerPolicy),
 		Spec: networkingv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: n.ListenerPods()},
+			PodSelector: metav1.LabelSelector{MatchLabels: allListenerPods()},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 			Ingress: []networkingv1.NetworkPolicyIngressRule{{
 				From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: n.ConnectorPods()}}},

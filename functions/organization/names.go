@@ -34,9 +34,7 @@ const (
 	listenerPolicy  = "github-listener"
 	// listenerEnvironmentName is a Secret because Tekton takes a listener's environment from nothing else.
 	listenerEnvironmentName = "github-listener-environment"
-	// listenerService is the Service that Tekton makes for the listener.
-	listenerService = "el-" + listenerName
-	listenerPort    = 8080
+	listenerPort            = 8080
 
 	secretsReaderName = "eso-secrets-reader"
 	// customerSecrets is the one Secret that administrators fill and that the secret store serves.
@@ -120,9 +118,14 @@ func (n names) Meta(name string) metav1.ObjectMeta { return kube.Meta(n.Namespac
 // ClusterMeta names an object outside of any namespace.
 func (n names) ClusterMeta(name string) metav1.ObjectMeta { return kube.Meta("", name, n.Labels()) }
 
-// ListenerPods are the labels that Tekton sets on the listener's pods.
-func (n names) ListenerPods() map[string]string {
-	return map[string]string{"app.kubernetes.io/managed-by": "EventListener", "eventlistener": listenerName}
+// allListenerPods are the labels that Tekton sets on the pods of every listener.
+func allListenerPods() map[string]string {
+	return map[string]string{"app.kubernetes.io/managed-by": "EventListener"}
+}
+
+// listenerPods are those that it sets on the pods of one.
+func listenerPods(listener string) map[string]string {
+	return with(allListenerPods(), map[string]string{"eventlistener": listener})
 }
 
 // ConnectorPods are the labels of the cloudflared pods.

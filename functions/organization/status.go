@@ -45,7 +45,7 @@ type part struct {
 }
 
 // parts are all steps in the order in which they are told, by the condition that each belongs to.
-func parts(set *settings.Settings) []part {
+func parts(set *settings.Settings, n names) []part {
 	on := set.Integrations
 	rbac := []string{keyAdminRole, keyAdminBinding}
 	listener := part{condition: conditionListener}
@@ -56,7 +56,10 @@ func parts(set *settings.Settings) []part {
 
 	if on.Tekton {
 		rbac = append(rbac, keyListenerAccount, keyListenerClusterRole, keyListenerClusterBind, keyListenerRole, keyListenerBinding)
-		listener.keys = []string{keyWebhookSecret, keyListenerEnvironment, keyTriggerBinding, keyListener}
+		listener.keys = []string{keyWebhookSecret, keyListenerEnvironment, keyTriggerBinding}
+		for _, l := range listeners(set, n) {
+			listener.keys = append(listener.keys, l.key)
+		}
 	} else {
 		listener.off = "tekton"
 	}
@@ -86,7 +89,7 @@ func parts(set *settings.Settings) []part {
 // report fills in what the claim's users read.
 func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, keys *keyring, n names, missing map[string]string) {
 	steps, done, waiting := 0, 0, ""
-	for _, p := range parts(set) {
+	for _, p := range parts(set, n) {
 		d.Conditions = append(d.Conditions, p.judge(d, missing))
 		for _, key := range p.keys {
 			steps++
@@ -191,9 +194,9 @@ func isLink(conditionType string) bool {
 }
 
 // linkKeys are the keys of all that a delivery passes through.
-func linkKeys(set *settings.Settings) []string {
+func linkKeys(set *settings.Settings, n names) []string {
 	var keys []string
-	for _, p := range parts(set) {
+	for _, p := range parts(set, n) {
 		if isLink(p.condition) {
 			keys = append(keys, p.keys...)
 		}

@@ -93,7 +93,7 @@ func webhookTestCondition(d *object.Desired, xr *v1alpha1.XOrganization, set *se
 	ref := object.Ref("Job", n.Namespace, name)
 	switch failed := job.Condition("Failed"); {
 	case !job.Exists():
-		awaited, _ := d.Done(append(linkKeys(set), name)...)
+		awaited, _ := d.Done(append(linkKeys(set, n), name)...)
 		c.Reason, c.Message = reasonWaiting, "waiting for "+awaited
 	case job.Condition("Complete").Status == object.True:
 		c.Status, c.Reason, c.Message = object.True, "Passed", "a ping to "+url+" reached the listener"

@@ -16,7 +16,7 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	if problems := spec.Validate(); len(problems) > 0 {
 		return holdEverything(seen, problems), nil
 	}
-	n := namesFor(spec, cfg.ArgoCD.Namespace)
+	n := namesFor(spec, cfg)
 	org := findOrganization(seen, n, cfg)
 	plan, problems := planRun(spec.PipelineSpec, spec.TemplateRef)
 	v := judgeBinding(seen, cfg, spec, n, org, problems)

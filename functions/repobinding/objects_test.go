@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 )
 
 func testNames() names {
-	return namesFor(v1alpha1.RepoBindingSpec{AphexOrg: "acme-corp", RepoOrg: "acme", RepoName: "web", PipelineName: "my-app"}, "argocd")
+	return namesFor(v1alpha1.RepoBindingSpec{AphexOrg: "acme-corp", RepoOrg: "acme", RepoName: "web", PipelineName: "my-app"}, settings.Defaults())
 }
 
 func TestNamesAreTheDataModels(t *testing.T) {
@@ -23,7 +24,29 @@ func TestNamesAreTheDataModels(t *testing.T) {
 		Organization: "acme-corp", OrgNamespace: "org-acme-corp", Pipeline: "my-app", Namespace: "my-app", AppProject: "my-app",
 		ClusterRole: "pipeline-runner-my-app", ArgoCDAccess: "my-app-argocd-access", ArgoCDNamespace: "argocd",
 		TriggerTemplate: "my-app-trigger-template", Trigger: "my-app-trigger", Repo: "acme/web",
+		Listener: "github-listener",
 	}, testNames())
+}
+
+func TestWhereListenersAreShardedARepositoryHasOne(t *testing.T) {
+	cfg := settings.Defaults()
+	cfg.Listener.Shards = 8
+	repositories := map[string]int{}
+	for i := range 800 {
+		spec := v1alpha1.RepoBindingSpec{AphexOrg: "acme-corp", RepoOrg: "acme", RepoName: fmt.Sprintf("web-%d", i), PipelineName: "my-app"}
+		n := namesFor(spec, cfg)
+		require.Equal(t, "github-listener-"+n.Shard, n.Listener)
+		require.Equal(t, "/"+n.Shard, n.WebhookPath)
+		require.Equal(t, n.Shard, n.TriggerLabels()["platform.aphex/shard"])
+		require.NotContains(t, n.Labels(), "platform.aphex/shard")
+		repositories[n.Shard]++
+		spec.PipelineName = "my-app-staging"
+		require.Equal(t, n.Listener, namesFor(spec, cfg).Listener, "GitHub sends to one URL, whatever is bound to the repository")
+	}
+	require.Len(t, repositories, 8)
+	for shard, n := range repositories {
+		require.InDelta(t, 100, n, 40, shard)
+	}
 }
 
 func TestTheLongestNamesFit(t *testing.T) {
@@ -31,7 +54,7 @@ func TestTheLongestNamesFit(t *testing.T) {
 	require.Len(t, longest, v1alpha1.MaxPipelineNameLength)
 	n := namesFor(v1alpha1.RepoBindingSpec{
 		AphexOrg: strings.Repeat("o", 59), RepoOrg: strings.Repeat("g", 39), RepoName: strings.Repeat("r", 100), PipelineName: longest,
-	}, "argocd")
+	}, settings.Defaults())
 	for _, name := range []string{n.OrgNamespace, n.Namespace, n.ClusterRole, n.ArgoCDAccess, n.TriggerTemplate, n.Trigger} {
 		require.Empty(t, validation.IsDNS1123Label(name), name)
 	}

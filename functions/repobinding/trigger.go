@@ -17,7 +17,7 @@ import (
 func trigger(n names, spec v1alpha1.RepoBindingSpec) *tekton.Trigger {
 	return &tekton.Trigger{
 		TypeMeta:   metav1.TypeMeta{APIVersion: tekton.TriggersAPIVersion, Kind: "Trigger"},
-		ObjectMeta: kube.Meta(n.OrgNamespace, n.Trigger, n.Labels()),
+		ObjectMeta: kube.Meta(n.OrgNamespace, n.Trigger, n.TriggerLabels()),
 		Spec: tekton.TriggerSpec{
 			Interceptors: []tekton.Interceptor{tekton.ClusterInterceptor("cel",
 				tekton.InterceptorParam{Name: "filter", Value: eventFilter(n.Repo, spec)},
@@ -122,12 +122,12 @@ func bindings(spec v1alpha1.RepoBindingSpec) []tekton.BindingRef {
 // listens tells whether the organization's listener is there and would hand events to this binding's Trigger; if not,
 // why.
 func listens(seen *object.Observed, n names) (listener string, ok bool) {
-	ref := object.Ref("EventListener", n.OrgNamespace, eventListener)
-	found := seen.Get(tekton.TriggersAPIVersion, "EventListener", n.OrgNamespace, eventListener)
+	ref := object.Ref("EventListener", n.OrgNamespace, n.Listener)
+	found := seen.Get(tekton.TriggersAPIVersion, "EventListener", n.OrgNamespace, n.Listener)
 	if !found.Live() {
 		return ref + " (not created yet)", false
 	}
-	labels := n.Labels()
+	labels := n.TriggerLabels()
 	for _, group := range found.List("spec", "triggerGroups") {
 		selector := group.Field("triggerSelector", "labelSelector", "matchLabels")
 		selects := selector.Exists()

@@ -71,7 +71,7 @@ type hooks struct {
 // benchWebhooks measures the way from a signed delivery to a PipelineRun through Tekton's own sink and interceptors. The
 // floor is a client that creates the same runs by itself, at the same rate.
 func benchWebhooks(ctx context.Context, o options) (err error) {
-	plane, err := controlplane.Start(ctx, controlplane.Options{Root: o.root, Log: o.log})
+	plane, err := controlplane.Start(ctx, controlplane.Options{Root: o.root, Log: o.log, Functions: controlplane.AphexFunctions()})
 	if err != nil {
 		return err
 	}
@@ -139,6 +139,9 @@ const mostListenerMemory = 512 << 20
 
 // listen makes the organization, with all it needs, and runs its listener.
 func (h *hooks) listen(ctx context.Context) error {
+	if err := h.Apply(ctx, `{apiVersion: v1, kind: Namespace, metadata: {name: `+claimNamespace+`}}`); err != nil {
+		return err
+	}
 	if err := h.ConnectCloudflare(ctx); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ type connectorProcess struct {
 
 // ingressRule is one of cloudflared's configuration, see
 // https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
-type ingressRule struct{ Hostname, Service string }
+type ingressRule struct{ Hostname, Path, Service string }
 
 // connectorsRBAC is what the stand-in needs.
 const connectorsRBAC = `

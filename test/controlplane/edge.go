@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,7 +48,7 @@ func (e edge) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return answer(r, 530, "error code: 1016"), nil // The origin has no address.
 	}
-	service, ok, err := e.through(ctx, id, host)
+	service, ok, err := e.through(ctx, id, host, r.URL.Path)
 	switch {
 	case err != nil:
 		return nil, err
@@ -68,7 +70,7 @@ func (e edge) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // through is the service that a connector of the tunnel would send a request to.
-func (e edge) through(ctx context.Context, id, host string) (service string, ok bool, err error) {
+func (e edge) through(ctx context.Context, id, host, path string) (service string, ok bool, err error) {
 	tunnels, err := e.cloudflare.Tunnels(ctx, CloudflareAccount)
 	if err != nil {
 		return "", false, err
@@ -79,7 +81,11 @@ func (e edge) through(ctx context.Context, id, host string) (service string, ok 
 	}
 	for _, process := range e.connectors.connected(tunnels[at].Connectors) {
 		for _, rule := range process.ingress {
-			if rule.Hostname == "" || rule.Hostname == host {
+			matches, err := regexp.MatchString(rule.Path, path)
+			if err != nil {
+				return "", false, err
+			}
+			if matches && (rule.Hostname == "" || rule.Hostname == host) {
 				return rule.Service, true, nil
 			}
 		}
@@ -99,6 +105,10 @@ func (e edge) origin(ctx context.Context, service string) (*url.URL, error) {
 	if !ok || domain != "svc.cluster.local" {
 		return nil, fmt.Errorf("%s is not the Service of an organization", service)
 	}
+	shard, err := shardOf(name)
+	if err != nil {
+		return nil, err
+	}
 	found, err := e.client.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("lookup %s: no such host", u.Hostname())
@@ -109,11 +119,29 @@ func (e edge) origin(ctx context.Context, service string) (*url.URL, error) {
 	if !slices.ContainsFunc(found.Spec.Ports, func(p corev1.ServicePort) bool { return fmt.Sprint(p.Port) == u.Port() }) {
 		return nil, fmt.Errorf("the Service %s/%s has no port %s", namespace, name, u.Port())
 	}
-	local, err := e.Listen(ctx, organization)
+	local := ""
+	if shard == 0 {
+		local, err = e.Listen(ctx, organization)
+	} else {
+		local, err = e.ListenShard(ctx, organization, shard)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return url.Parse(local)
+}
+
+// shardOf is the number in the name of a listener's Service, 0 if there is none.
+func shardOf(service string) (int, error) {
+	suffix, ok := strings.CutPrefix(service, listenerService)
+	if suffix == "" && ok {
+		return 0, nil
+	}
+	shard, err := strconv.Atoi(strings.TrimPrefix(suffix, "-"))
+	if !ok || err != nil {
+		return 0, fmt.Errorf("%s is not the Service of a listener", service)
+	}
+	return shard, nil
 }
 
 // answer is what Cloudflare or a connector says by itself.

@@ -34,12 +34,20 @@ type Settings struct {
 	// PodSecurity is the Pod Security level that organization and pipeline namespaces enforce.
 	PodSecurity string `json:"podSecurity"`
 
+	Listener     Listener     `json:"listener"`
 	Cloudflare   Cloudflare   `json:"cloudflare"`
 	Cloudflared  Cloudflared  `json:"cloudflared"`
 	WebhookTest  WebhookTest  `json:"webhookTest"`
 	ArgoCD       ArgoCD       `json:"argocd"`
 	Tenant       Tenant       `json:"tenant"`
 	Integrations Integrations `json:"integrations"`
+}
+
+// Listener is what takes the deliveries of each organization.
+type Listener struct {
+	// Shards are listeners beside the one that has all of an organization's Triggers, each with a part of them and a
+	// webhook URL of its own.
+	Shards int32 `json:"shards"`
 }
 
 // Cloudflare says where tunnels and DNS records are made.
@@ -181,6 +189,9 @@ func (s *Settings) validate() field.ErrorList {
 		name := strings.TrimSuffix(strings.TrimSuffix(ns, "*"), "-")
 		bad(data.Child("reservedNamespaces").Index(i), ns, validation.IsDNS1123Label(name)...)
 	}
+	if n := s.Listener.Shards; n < 0 || n > maxShards {
+		bad(data.Child("listener", "shards"), n, fmt.Sprintf("must be 0 to %d; each is a listener with two pods in every organization", maxShards))
+	}
 	errs = append(errs, s.Cloudflare.validate(data.Child("cloudflare"))...)
 	if s.Cloudflared.Image == "" || strings.ContainsAny(s.Cloudflared.Image, " \t\n") {
 		bad(data.Child("cloudflared", "image"), s.Cloudflared.Image, "must be an image reference such as docker.io/cloudflare/cloudflared:2026.4.0")
@@ -271,6 +282,9 @@ func Matches(pattern, name string) bool {
 	}
 	return pattern == name
 }
+
+// maxShards is more than helps: the listener's own share of the work does not get less.
+const maxShards = 32
 
 // cloudflareID is an id of an account or a zone.
 var cloudflareID = regexp.MustCompile(`^[0-9a-f]{32}$`)
