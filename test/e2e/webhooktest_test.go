@@ -39,7 +39,6 @@ func TestTheWebhookIsTestedOnRequest(t *testing.T) {
 	}})
 	org := cp.create(t, organization(namespace, "probe"))
 	cp.awaitReady(t, org)
-	cp.await(t, "Tunnel org-probe/probe", connected(2))
 	through := startEdge(t, "probe.arbiter-dev.com")
 	tested := func(t *testing.T, conditionType, status, reason string, message ...string) {
 		t.Helper()
