@@ -111,12 +111,12 @@ func conditionOf(obj *unstructured.Unstructured, name string) map[string]any {
 	return nil
 }
 
-// waiting are the conditions of a claim that are not true, one line for all that
-// say the same.
+// waiting are the conditions of a claim that are not true but for want of anybody
+// who asks, one line for all that say the same.
 func waiting(obj *unstructured.Unstructured) []string {
 	types := map[string][]string{}
 	for _, c := range conditionsOf(obj) {
-		if name, _ := c["type"].(string); c["status"] != "True" && name != "Ready" {
+		if name, _ := c["type"].(string); c["status"] != "True" && name != "Ready" && c["reason"] != "NotRequested" {
 			message, _ := c["message"].(string)
 			types[message] = append(types[message], name)
 		}

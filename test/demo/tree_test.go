@@ -126,6 +126,7 @@ func TestWaitingSaysTheSameOnce(t *testing.T) {
 		{type: Ready, status: "False", message: not ready},
 		{type: DNSReady, status: Unknown, message: waiting for a DNSRecord},
 		{type: NamespaceReady, status: "True"},
+		{type: WebhookTested, status: Unknown, reason: NotRequested, message: the annotation asks for a test},
 		{type: ConnectorReady, status: "False", message: waiting for a Tunnel}]}}`)))
 }
 
