@@ -113,6 +113,12 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		addConnector(d, home, set, seen, n)
 	}
 
+	if reason, _ := testable(xr, set); reason == "" {
+		name := webhookTestNameFor(xr, set, n)
+		_, linked := d.Done(linkKeys(set, n)...)
+		d.AddWhen(linked || seen.Offline, name, webhookTestJob(set, name, n), object.ReadyWhenSeen)
+	}
+
 	report(d, xr, set, seen, &keys, n, m.crds)
 	d.Label(keyNamespace, kube.LabelPhase, d.Phase)
 	return d, nil

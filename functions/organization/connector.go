@@ -19,8 +19,8 @@ const (
 	connectorConfigFile = "config.yaml"
 	connectorConfigDir  = "/etc/cloudflared/config"
 	credentialsDir      = "/etc/cloudflared/credentials"
-	// connectorUser is the user of the image, given by number so that the kubelet can tell that it is not root.
-	connectorUser = 65532
+	// podUser is the user of the images, given by number so that the kubelet can tell that it is not root.
+	podUser = 65532
 	// metricsPort serves /ready, which fails while there is no connection to Cloudflare.
 	metricsPort = 2000
 
@@ -83,13 +83,8 @@ func connector(set *settings.Settings, configuration string, credentials object.
 					// cloudflared takes up to 30 s to finish the requests that are under way.
 					TerminationGracePeriodSeconds: new(int64(45)),
 					TopologySpreadConstraints:     spreadOverNodes(n.ConnectorPods()),
-					SecurityContext: &corev1.PodSecurityContext{
-						RunAsNonRoot:   new(true),
-						RunAsUser:      new(int64(connectorUser)),
-						RunAsGroup:     new(int64(connectorUser)),
-						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-					},
-					Containers: []corev1.Container{connectorContainer(set)},
+					SecurityContext:               unprivilegedPod(),
+					Containers:                    []corev1.Container{connectorContainer(set)},
 					Volumes: []corev1.Volume{
 						{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 							LocalObjectReference: corev1.LocalObjectReference{Name: connectorConfig},
@@ -127,11 +122,24 @@ func connectorContainer(set *settings.Settings) corev1.Container {
 		LivenessProbe: &corev1.Probe{
 			ProbeHandler: ready, InitialDelaySeconds: 60, PeriodSeconds: 30, TimeoutSeconds: 5, FailureThreshold: 10,
 		},
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: new(false),
-			ReadOnlyRootFilesystem:   new(true),
-			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		},
+		SecurityContext: unprivilegedContainer(),
+	}
+}
+
+func unprivilegedPod() *corev1.PodSecurityContext {
+	return &corev1.PodSecurityContext{
+		RunAsNonRoot:   new(true),
+		RunAsUser:      new(int64(podUser)),
+		RunAsGroup:     new(int64(podUser)),
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+func unprivilegedContainer() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false),
+		ReadOnlyRootFilesystem:   new(true),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 

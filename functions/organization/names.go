@@ -8,7 +8,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
 	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
 )
 
 // The names that are the same in every organization.
@@ -39,6 +42,11 @@ const (
 
 	connectorName   = "cloudflared"
 	connectorConfig = "cloudflared-config"
+
+	// webhookTestName begins the name of each Job that tests the webhook, and its key; see webhookTestNameFor. The annotation
+	// on the claim asks for one.
+	webhookTestName = "webhook-test"
+	testAnnotation  = "platform.aphex/test-webhook"
 
 	adminName = "organization-admin"
 
@@ -93,6 +101,11 @@ func webhookKeyVersion(name string) int {
 
 // triggerGroup is the listener's group for a version of the webhook secret.
 func triggerGroup(version int) string { return fmt.Sprintf("github-%d", version) }
+
+// webhookTestNameFor is the name, and the key, of the Job of one test.
+func webhookTestNameFor(xr *v1alpha1.XOrganization, set *settings.Settings, n names) string {
+	return webhookTestName + "-" + object.Hash([]byte(xr.Annotations[testAnnotation]), []byte(set.WebhookURL(n.Org)), []byte(set.WebhookTest.Image))
+}
 
 // Labels are on every object.
 func (n names) Labels() map[string]string {

@@ -20,6 +20,8 @@ const (
 	conditionDNS         = "DNSReady"
 	// conditionWebhook sums up what a delivery from GitHub passes through.
 	conditionWebhook = "WebhookReady"
+	// conditionWebhookTest is what a test found out, unknown unless one was asked for.
+	conditionWebhookTest = "WebhookTested"
 )
 
 const (
@@ -30,6 +32,8 @@ const (
 	reasonSwitchedOff     = "SwitchedOff"
 	reasonSuspended       = "Suspended"
 	reasonInvalidSpec     = "InvalidSpec"
+	reasonNotRequested    = "NotRequested"
+	reasonTestFailed      = "TestFailed"
 )
 
 // part is one condition and the steps that it stands for.
@@ -97,7 +101,8 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 			}
 		}
 	}
-	d.Conditions = append(d.Conditions, webhookCondition(d.Conditions, xr, set, n))
+	test := webhookTestCondition(d, xr, set, seen, n)
+	d.Conditions = append(d.Conditions, webhookCondition(d.Conditions, test, xr, set, n), test)
 
 	taken := d.Taken()
 	if d.IsTaken(keyNamespace) {
@@ -179,8 +184,28 @@ func (p part) judge(d *object.Desired, missing map[string]string) object.Conditi
 	return object.Condition{Type: p.condition, Status: object.True, Reason: reasonAvailable}
 }
 
+// isLink tells whether a condition is about something that a delivery passes through.
+func isLink(conditionType string) bool {
+	switch conditionType {
+	case conditionListener, conditionTunnel, conditionDNS, conditionConnector:
+		return true
+	}
+	return false
+}
+
+// linkKeys are the keys of all that a delivery passes through.
+func linkKeys(set *settings.Settings, n names) []string {
+	var keys []string
+	for _, p := range parts(set, n) {
+		if isLink(p.condition) {
+			keys = append(keys, p.keys...)
+		}
+	}
+	return keys
+}
+
 // webhookCondition tells whether GitHub's deliveries arrive, and if not, which part is at fault.
-func webhookCondition(judged []object.Condition, xr *v1alpha1.XOrganization, set *settings.Settings, n names) object.Condition {
+func webhookCondition(judged []object.Condition, test object.Condition, xr *v1alpha1.XOrganization, set *settings.Settings, n names) object.Condition {
 	c := object.Condition{Type: conditionWebhook, Status: object.True, Reason: reasonAvailable,
 		Message: "deliveries to " + set.WebhookURL(n.Org) + " reach the listener"}
 	if xr.Spec.Suspend {
@@ -190,12 +215,12 @@ func webhookCondition(judged []object.Condition, xr *v1alpha1.XOrganization, set
 		c.Reason, c.Message = reasonSwitchedOff, fmt.Sprintf("EnvironmentConfig %s switches integrations.tekton off", settings.Name)
 	}
 	for _, p := range judged {
-		switch p.Type {
-		case conditionListener, conditionTunnel, conditionDNS, conditionConnector:
-			if p.Status != object.True {
-				return object.Condition{Type: conditionWebhook, Status: p.Status, Reason: p.Reason, Message: p.Message}
-			}
+		if isLink(p.Type) && p.Status != object.True {
+			return object.Condition{Type: conditionWebhook, Status: p.Status, Reason: p.Reason, Message: p.Message}
 		}
+	}
+	if test.Status == object.False {
+		return object.Condition{Type: conditionWebhook, Status: test.Status, Reason: test.Reason, Message: test.Message}
 	}
 	return c
 }
@@ -210,7 +235,7 @@ func refuse(d *object.Desired, xr *v1alpha1.XOrganization, seen *object.Observed
 	d.Message = "The spec is invalid: " + strings.Join(problems, "; ")
 	for _, condition := range []string{
 		conditionNamespace, conditionRBAC, conditionSecretStore, conditionListener,
-		conditionTunnel, conditionDNS, conditionConnector, conditionWebhook,
+		conditionTunnel, conditionDNS, conditionConnector, conditionWebhook, conditionWebhookTest,
 	} {
 		d.Conditions = append(d.Conditions, object.Condition{
 			Type: condition, Status: object.Unknown, Reason: reasonInvalidSpec, Message: "not judged while the spec is invalid",

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +34,7 @@ type keyring struct {
 	current webhookKey
 	// previous is good too until the overlap is over; its version is 0 if there is none.
 	previous webhookKey
-	// announced is what to enter in GitHub: the current secret, once the listener is seen to check it.
+	// announced is what to enter in GitHub: the current secret, once every listener is seen to check it.
 	announced string
 	// rotatedAt is zero before the first rotation; since is then when the Secret was made, which its age counts from.
 	rotatedAt, since time.Time
@@ -64,7 +65,7 @@ func webhookKeys(xr *v1alpha1.XOrganization, seen *object.Observed) (keyring, er
 	if !seen.Now.Before(k.previousUntil(xr)) {
 		k.previous = webhookKey{}
 	}
-	k.announce(seen.Composed(keyListener))
+	k.announce(seen)
 	return k, nil
 }
 
@@ -164,10 +165,13 @@ func (k *keyring) nextRotation(xr *v1alpha1.XOrganization) time.Time {
 }
 
 // announce decides which secret people are told.
-func (k *keyring) announce(listener object.Object) {
+func (k *keyring) announce(seen *object.Observed) {
 	k.announced = k.current.value
-	if k.previous.version > 0 && listener.Exists() && !checks(listener, k.current) {
-		k.announced = k.previous.value
+	for _, key := range seen.ComposedKeys() {
+		isListener := key == keyListener || strings.HasPrefix(key, keyListenerShard)
+		if isListener && k.previous.version > 0 && !checks(seen.Composed(key), k.current) {
+			k.announced = k.previous.value
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type Settings struct {
 	Listener     Listener     `json:"listener"`
 	Cloudflare   Cloudflare   `json:"cloudflare"`
 	Cloudflared  Cloudflared  `json:"cloudflared"`
+	WebhookTest  WebhookTest  `json:"webhookTest"`
 	ArgoCD       ArgoCD       `json:"argocd"`
 	Tenant       Tenant       `json:"tenant"`
 	Integrations Integrations `json:"integrations"`
@@ -82,6 +83,12 @@ type ProviderConfig struct {
 type Cloudflared struct {
 	Image    string `json:"image"`
 	Replicas int32  `json:"replicas"`
+}
+
+// WebhookTest is what sends a ping to an organization's webhook on request.
+type WebhookTest struct {
+	// Image is that of function-organization; empty means that there are no tests.
+	Image string `json:"image"`
 }
 
 // ArgoCD says where Argo CD runs.
@@ -188,6 +195,9 @@ func (s *Settings) validate() field.ErrorList {
 	errs = append(errs, s.Cloudflare.validate(data.Child("cloudflare"))...)
 	if s.Cloudflared.Image == "" || strings.ContainsAny(s.Cloudflared.Image, " \t\n") {
 		bad(data.Child("cloudflared", "image"), s.Cloudflared.Image, "must be an image reference such as docker.io/cloudflare/cloudflared:2026.4.0")
+	}
+	if strings.ContainsAny(s.WebhookTest.Image, " \t\n") {
+		bad(data.Child("webhookTest", "image"), s.WebhookTest.Image, "must be the image reference of function-organization")
 	}
 	if r := s.Cloudflared.Replicas; r < 1 || r > 25 {
 		bad(data.Child("cloudflared", "replicas"), r, "must be 1 to 25, the most connectors that one tunnel may have")
