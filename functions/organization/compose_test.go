@@ -35,6 +35,10 @@ func given(secret string) func(*v1alpha1.XOrganization) {
 	return func(xr *v1alpha1.XOrganization) { xr.Spec.WebhookSecret = secret }
 }
 
+// allDone is the message of an organization that works.
+const allDone = "All 22 steps are done; the webhook at GitHub: https://acme-corp.arbiter-dev.com, content type application/json, " +
+	"secret org-acme-corp/github-webhook-secret#secret (or webhookSecret in the Secret that writeConnectionSecretToRef names)"
+
 func suspended(xr *v1alpha1.XOrganization) { xr.Spec.Suspend = true }
 
 func TestObjectsAppearInAnOrderThatTheAPIServerAccepts(t *testing.T) {
@@ -481,7 +485,7 @@ func TestTheStatusIsThatOfTheDataModel(t *testing.T) {
 		WebhookURL:         "https://acme-corp.arbiter-dev.com",
 		ClusterSecretStore: "org-acme-corp-store",
 		Phase:              "Active",
-		Message:            "All 22 steps are done",
+		Message:            allDone,
 	}, status(t, compose(t, settled(t, organization()), organization())))
 }
 
@@ -502,6 +506,7 @@ func TestNamesFitTheirLimits(t *testing.T) {
 func TestEveryConditionIsSetOnEveryRun(t *testing.T) {
 	want := []string{
 		"ConnectorReady", "DNSReady", "ListenerReady", "NamespaceReady", "RBACReady", "SecretStoreReady", "TunnelReady", "WebhookReady",
+		"WebhookTested",
 	}
 	for i, d := range []*object.Desired{
 		compose(t, world{}, organization()),

@@ -60,7 +60,7 @@ func FuzzCompose(f *testing.F) {
 		require.Equal(t, d.Conditions, again.Conditions)
 		require.Equal(t, status(t, d), status(t, again))
 
-		require.Len(t, d.Conditions, 8)
+		require.Len(t, d.Conditions, 9)
 		require.Contains(t, []string{"Pending", "Active", "Failed"}, d.Phase)
 		require.Equal(t, d.Phase == "Active", d.Ready)
 		if len(secret) >= minWebhookSecret && !strings.Contains(name+display+admins+domain, secret) {

@@ -118,7 +118,7 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		d.Message = fmt.Sprintf("%d of %d steps done; waiting for %s", done, steps, waiting)
 	default:
 		d.Phase, d.Ready = v1alpha1.PhaseActive, true
-		d.Message = fmt.Sprintf("All %d steps are done", steps)
+		d.Message = fmt.Sprintf("All %d steps are done%s", steps, instructions(set, n))
 		if xr.Spec.Suspend {
 			d.Message = fmt.Sprintf("Suspended: no pipeline runs start; all %d steps are done", steps)
 		}
@@ -143,6 +143,15 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		status.WebhookSecret = keys.tell(d, xr)
 	}
 	d.Connection = connection(status.WebhookURL, seen)
+}
+
+// instructions say what to enter in GitHub, and where the secret is, but not the secret. Nothing is said without a listener.
+func instructions(set *settings.Settings, n names) string {
+	if !set.Integrations.Tekton {
+		return ""
+	}
+	return fmt.Sprintf("; the webhook at GitHub: %s, content type application/json, secret %s/%s#%s (or %s in the Secret that "+
+		"writeConnectionSecretToRef names)", set.WebhookURL(n.Org), n.Namespace, webhookSecretName, webhookSecretKey, v1alpha1.ConnectionKeyWebhookSecret)
 }
 
 // connection gives the secret as it is stored, so never one that deliveries are not checked with yet.

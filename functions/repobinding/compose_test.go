@@ -239,7 +239,7 @@ func TestABindingIsMadeInThreePasses(t *testing.T) {
 	last := c.mustCompose(binding())
 	require.True(t, last.Ready)
 	require.Equal(t, "Ready", last.Phase)
-	require.Equal(t, "all 12 steps done; a push to main of https://github.com/acme/web starts a run", last.Message)
+	require.Equal(t, allDone, last.Message)
 	require.Equal(t, &v1alpha1.ProvisionedResources{
 		Namespace: true, Pipeline: true, ServiceAccount: true, RBAC: true, AppProject: true, ResourceQuota: true, NetworkPolicy: true,
 		TerraformSecret: true, TriggerBinding: true, TriggerTemplate: true, Trigger: true, AllowlistUpdated: true,
@@ -269,6 +269,11 @@ func TestTheMessageTellsProgress(t *testing.T) {
 		Type: "NetworkPolicyReady", Status: "False", Reason: "Waiting", Message: "waiting for NetworkPolicy my-app/tenant-isolation (not created yet)",
 	}, conditionOf(t, d, "NetworkPolicyReady"))
 }
+
+// allDone is the message of a binding that works.
+const allDone = "all 12 steps done; a push to main of https://github.com/acme/web starts a run; its webhook at GitHub: " +
+	"https://acme-corp.arbiter-dev.com, content type application/json, events push, secret org-acme-corp/github-webhook-secret#secret " +
+	"(or webhookSecret in the Secret that writeConnectionSecretToRef names)"
 
 func TestClaimsGetURLAndSecretOfTheWebhook(t *testing.T) {
 	d := newCluster(t).mustCompose(binding())
@@ -451,7 +456,7 @@ func TestPipelinesOfOtherOrganizationsAreNotCoveredByGlobs(t *testing.T) {
 		below = `{apiVersion: v1, kind: Namespace, metadata: {name: my-app-web, creationTimestamp: %s, labels: {aphex.dev/org: globex, glob.platform.aphex/my-app: covered}}}`
 		// The namespace of the binding is of 2026-01-16T23:15:00Z.
 		older, younger = "2026-01-16T23:14:59Z", "2026-01-16T23:15:01Z"
-		kept           = "all 12 steps done; a push to main of https://github.com/acme/web starts a run"
+		kept           = allDone
 		coveredAbove   = "spec.pipelineName: my-app begins like the pipeline my of organization globex, which may deploy to my-*; choose another name"
 		coversBelow    = "spec.pipelineName: my-app may deploy to my-app-*, and the pipeline my-app-web of organization globex is there; choose another name"
 	)

@@ -154,7 +154,7 @@ func (c *composer) report(spec v1alpha1.RepoBindingSpec, n names, org organizati
 	if org.URL != "" {
 		status.WebhookConfiguration = &v1alpha1.WebhookConfiguration{
 			URL:    org.URL,
-			Secret: n.OrgNamespace + "/" + webhookSecret + "#" + webhookSecretKey,
+			Secret: secretReference(n),
 			Events: webhookEvents(spec),
 		}
 		c.d.Connection = map[string][]byte{v1alpha1.ConnectionKeyWebhookURL: []byte(org.URL)}
@@ -196,8 +196,20 @@ func (c *composer) outcome(p *progress, spec v1alpha1.RepoBindingSpec, n names, 
 	case p.trigger.gate.state == closed:
 		return v1alpha1.PhaseReady, "all steps done; nothing starts a run, since " + p.trigger.gate.Message
 	default:
-		return v1alpha1.PhaseReady, fmt.Sprintf("all %d steps done; %s of https://github.com/%s starts a run", steps, starters(spec), n.Repo)
+		return v1alpha1.PhaseReady, fmt.Sprintf("all %d steps done; %s of https://github.com/%s starts a run; %s", steps, starters(spec), n.Repo,
+			instructions(spec, n, org))
 	}
+}
+
+// instructions say what to enter in GitHub, and where the secret is, but not the secret.
+func instructions(spec v1alpha1.RepoBindingSpec, n names, org organization) string {
+	return fmt.Sprintf("its webhook at GitHub: %s, content type application/json, events %s, secret %s (or webhookSecret in the Secret that "+
+		"writeConnectionSecretToRef names)", org.URL, strings.Join(webhookEvents(spec), " and "), secretReference(n))
+}
+
+// secretReference is the Secret and the key that hold the webhook secret.
+func secretReference(n names) string {
+	return n.OrgNamespace + "/" + webhookSecret + "#" + webhookSecretKey
 }
 
 // starters says in words what starts a run.

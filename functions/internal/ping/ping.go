@@ -156,8 +156,13 @@ func (t Target) judge(status int, body []byte) Outcome {
 
 // Try sends pings until one reaches the listener or the context ends, and reports each on the log.
 func (t Target) Try(ctx context.Context, client *http.Client, log io.Writer) Outcome {
-	for {
+	var last Outcome
+	for try := 1; ; try++ {
 		outcome, detail := t.Send(ctx, client)
+		if ctx.Err() != nil && try > 1 {
+			return last // That it was cut off says nothing.
+		}
+		last = outcome
 		_, _ = fmt.Fprintf(log, "POST %s: %s: %s\n", t.URL, outcome, detail) // a log that is gone changes nothing
 		if outcome == Reached {
 			return outcome
