@@ -82,7 +82,7 @@ func TestValidateMethodsAgreeWithTheSchemas(t *testing.T) {
 	}
 	for _, c := range cases.All() {
 		if slices.ContainsFunc(beyond, func(b string) bool { return strings.Contains(c.Want, b) }) ||
-			strings.HasPrefix(c.Kind, "X") || c.Name == "an empty webhook secret" {
+			strings.HasPrefix(c.Kind, "X") || strings.HasPrefix(c.Name, "an empty webhook secret") {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {
@@ -168,6 +168,7 @@ func TestExamples(t *testing.T) {
 			require.Equal(t, claim.Object["spec"], xr.Object["spec"])
 		})
 	}
+	read(t, "repobinding", "events.yaml")
 }
 
 func TestEveryFieldIsDescribed(t *testing.T) {

@@ -23,8 +23,10 @@ const (
 	keyListenerClusterBind = "listener-cluster-role-binding"
 	keyListenerRole        = "listener-role"
 	keyListenerBinding     = "listener-role-binding"
+	keyListenerEnvironment = "listener-environment"
 	keyTriggerBinding      = "trigger-binding"
 	keyListener            = "event-listener"
+	keyListenerShard       = "event-listener-" // and the shard
 	keyListenerPolicy      = "listener-network-policy"
 	keyReaderAccount       = "secrets-reader-service-account"
 	keyReaderRole          = "secrets-reader-role"
@@ -37,8 +39,8 @@ const (
 	keyConnectorBudget     = "connector-disruption-budget"
 )
 
-// Compose returns everything an Organization owns. It does no I/O and reads no clock: the same Organization and the same
-// observed objects give the same result. What is in its namespace waits for that, and a binding for its role, since
+// Compose returns everything an Organization owns. It does no I/O and reads no clock: the same Organization, the same
+// observed objects and the same time of the request give the same result. What is in its namespace waits for that, and a binding for its role, since
 // Crossplane applies objects in no particular order.
 func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired, error) {
 	set, err := settings.Read(seen)
@@ -61,11 +63,11 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	d.AddWhen(home, keyAdminRole, adminRole(n), object.ReadyWhenSeen)
 	d.AddWhen(home && live(keyAdminRole), keyAdminBinding, adminRoleBinding(xr, n), object.ReadyWhenSeen)
 
-	secret, err := webhookSecretValue(xr, seen)
+	keys, err := webhookKeys(xr, seen)
 	if err != nil {
 		return nil, err
 	}
-	d.AddWhen(home, keyWebhookSecret, webhookSecret(secret, n), object.ReadyWhenSeen)
+	d.AddWhen(home, keyWebhookSecret, webhookSecret(&keys, n), object.ReadyWhenSeen)
 
 	m := missing{d: d, seen: seen, crds: map[string]string{}}
 	if set.Integrations.Tekton {
@@ -74,11 +76,14 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		d.AddExclusive(home && live(keyListenerClusterRole), keyListenerClusterBind, listenerClusterRoleBinding(n), object.ReadyWhenSeen)
 		d.AddWhen(home, keyListenerRole, listenerRole(n), object.ReadyWhenSeen)
 		d.AddWhen(home && live(keyListenerRole), keyListenerBinding, listenerRoleBinding(n), object.ReadyWhenSeen)
+		d.AddWhen(home, keyListenerEnvironment, listenerEnvironment(n), object.ReadyWhenSeen)
 		if m.served(tekton.TriggerBindingCRD, tekton.TriggersVersion, keyTriggerBinding, "TriggerBinding", n.Namespace, tekton.EventBinding) {
 			d.AddWhen(home, keyTriggerBinding, triggerBinding(n), object.ReadyWhenSeen)
 		}
-		if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, keyListener, "EventListener", n.Namespace, listenerName) {
-			d.AddWhen(home, keyListener, eventListener(xr, n), object.ReadyWhen("Ready"))
+		for _, l := range listeners(set, n) {
+			if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, l.key, "EventListener", n.Namespace, l.name) {
+				d.AddWhen(home, l.key, eventListener(xr, &keys, l, n), object.ReadyWhen("Ready"))
+			}
 		}
 		if set.Integrations.Cloudflare {
 			d.AddWhen(home, keyListenerPolicy, listenerNetworkPolicy(n), object.ReadyWhenSeen)
@@ -108,7 +113,13 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		addConnector(d, home, set, seen, n)
 	}
 
-	report(d, xr, set, seen, n, m.crds)
+	if reason, _ := testable(xr, set); reason == "" {
+		name := webhookTestNameFor(xr, set, n)
+		_, linked := d.Done(linkKeys(set, n)...)
+		d.AddWhen(linked || seen.Offline, name, webhookTestJob(set, name, n), object.ReadyWhenSeen)
+	}
+
+	report(d, xr, set, seen, &keys, n, m.crds)
 	d.Label(keyNamespace, kube.LabelPhase, d.Phase)
 	return d, nil
 }

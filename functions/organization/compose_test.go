@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -36,43 +37,6 @@ func given(secret string) func(*v1alpha1.XOrganization) {
 
 func suspended(xr *v1alpha1.XOrganization) { xr.Spec.Suspend = true }
 
-func TestTheWebhookSecretIsMadeOnceAndFollowsTheSpecAfterThat(t *testing.T) {
-	const kept = "0707070707070707070707070707070707070707070707070707070707070707"
-	there := settled(t, organization(given("the-first-given-secret")))
-	generated := world{entropy: 7}.apply(compose(t, world{entropy: 7}, organization()))
-	generated = generated.apply(compose(t, generated, organization()))
-
-	for name, c := range map[string]struct {
-		world world
-		xr    *v1alpha1.XOrganization
-		want  string
-	}{
-		"a generated one stays, whatever the next run would have made": {
-			func() world { w := generated; w.entropy = 9; return w }(), organization(), kept},
-		"a given one replaces a generated one":                     {generated, organization(given("a-given-secret-of-mine")), "a-given-secret-of-mine"},
-		"a given one that leaves the spec stays":                   {there, organization(), "the-first-given-secret"},
-		"another given one rotates it":                             {there, organization(given("the-second-given-secret")), "the-second-given-secret"},
-		"a deleted one is made anew":                               {there.keep(func(k string) bool { return k != keyWebhookSecret }), organization(), strings.Repeat("00", 32)},
-		"a given one that was deleted by hand comes back the same": {there.keep(func(k string) bool { return k != keyWebhookSecret }), organization(given("the-first-given-secret")), "the-first-given-secret"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := get[corev1.Secret](t, compose(t, c.world, c.xr), keyWebhookSecret)
-			require.Equal(t, "github-webhook-secret", got.Name)
-			require.Equal(t, map[string][]byte{"secret": []byte(c.want)}, got.Data)
-		})
-	}
-}
-
-func TestTheConnectionSecretHoldsWhatDeliveriesAreCheckedWith(t *testing.T) {
-	fresh := compose(t, world{}, organization(given("the-first-given-secret")))
-	require.Equal(t, map[string][]byte{"webhookURL": []byte("https://acme-corp.arbiter-dev.com")}, fresh.Connection)
-
-	rotating := compose(t, settled(t, organization(given("the-first-given-secret"))), organization(given("the-second-given-secret")))
-	require.Equal(t, map[string][]byte{
-		"webhookURL": []byte("https://acme-corp.arbiter-dev.com"), "webhookSecret": []byte("the-first-given-secret"),
-	}, rotating.Connection, "the new one is not stored yet")
-}
-
 func TestObjectsAppearInAnOrderThatTheAPIServerAccepts(t *testing.T) {
 	first := compose(t, world{}, organization())
 	require.Equal(t, []string{"namespace"}, first.Keys())
@@ -80,7 +44,7 @@ func TestObjectsAppearInAnOrderThatTheAPIServerAccepts(t *testing.T) {
 	w := world{}.apply(first)
 	second := compose(t, w, organization())
 	require.Equal(t, []string{
-		"admin-role", "dns-record", "event-listener", "listener-cluster-role", "listener-network-policy", "listener-role",
+		"admin-role", "dns-record", "event-listener", "listener-cluster-role", "listener-environment", "listener-network-policy", "listener-role",
 		"listener-service-account", "namespace", "secrets-reader-role", "secrets-reader-service-account", "trigger-binding",
 		"tunnel", "webhook-secret",
 	}, second.Keys(), "no binding before its role")
@@ -91,7 +55,7 @@ func TestObjectsAppearInAnOrderThatTheAPIServerAccepts(t *testing.T) {
 		"admin-role-binding", "listener-cluster-role-binding", "listener-role-binding", "secrets-reader-role-binding", "secret-store",
 		"connector", "connector-config", "connector-disruption-budget",
 	})
-	require.Len(t, third.Keys(), 21)
+	require.Len(t, third.Keys(), 22)
 
 	require.True(t, compose(t, w.apply(third), organization()).Ready)
 }
@@ -122,9 +86,57 @@ func TestTheListenerChecksSignaturesAndSelectsOnlyItsOwnTriggers(t *testing.T) {
 	require.Len(t, group.Interceptors, 1)
 	require.Equal(t, "github", group.Interceptors[0].Ref.Name)
 	require.Equal(t, []tekton.InterceptorParam{
-		{Name: "secretRef", Value: map[string]any{"secretName": "github-webhook-secret", "secretKey": "secret"}},
+		{Name: "secretRef", Value: map[string]any{"secretName": "github-webhook-secret", "secretKey": "key-1"}},
 		{Name: "eventTypes", Value: []any{"push", "pull_request"}},
 	}, group.Interceptors[0].Params)
+}
+
+func TestAShardHasAPathAndItsOwnTriggers(t *testing.T) {
+	w := settled(t, organization())
+	w.objects = append(slices.Clone(w.objects), environment(map[string]any{"listener": map[string]any{"shards": int64(2)}}))
+	d := compose(t, w, organization())
+	require.False(t, d.Ready, "the shards are not there yet")
+	for key, triggers := range map[string]map[string]string{
+		"event-listener":   {"platform.aphex/organization": "acme-corp"},
+		"event-listener-1": {"platform.aphex/organization": "acme-corp", "platform.aphex/shard": "1"},
+		"event-listener-2": {"platform.aphex/organization": "acme-corp", "platform.aphex/shard": "2"},
+	} {
+		l := get[tekton.EventListener](t, d, key)
+		require.Equal(t, "github-listener"+strings.TrimPrefix(key, "event-listener"), l.Name)
+		require.Len(t, l.Spec.TriggerGroups, 1)
+		require.Equal(t, "github", l.Spec.TriggerGroups[0].Interceptors[0].Ref.Name)
+		require.Equal(t, triggers, l.Spec.TriggerGroups[0].TriggerSelector.LabelSelector.MatchLabels)
+	}
+	var configuration struct {
+		Ingress []struct{ Hostname, Path, Service string }
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(get[corev1.ConfigMap](t, d, keyConnectorConfig).Data["config.yaml"]), &configuration))
+	require.Equal(t, []struct{ Hostname, Path, Service string }{
+		{"acme-corp.arbiter-dev.com", "^/1$", "http://el-github-listener-1.org-acme-corp.svc.cluster.local:8080"},
+		{"acme-corp.arbiter-dev.com", "^/2$", "http://el-github-listener-2.org-acme-corp.svc.cluster.local:8080"},
+		{"acme-corp.arbiter-dev.com", "", "http://el-github-listener.org-acme-corp.svc.cluster.local:8080"},
+		{"", "", "http_status:404"},
+	}, configuration.Ingress)
+	require.True(t, compose(t, w.apply(d), organization()).Ready)
+}
+
+func TestTheListenerIsToldItsLimitsThroughASecret(t *testing.T) {
+	d := compose(t, settled(t, organization()), organization())
+	secret := get[corev1.Secret](t, d, keyListenerEnvironment)
+	require.Equal(t, map[string][]byte{"GOMEMLIMIT": []byte("384MiB"), "KUBE_API_BURST": []byte("100"), "KUBE_API_QPS": []byte("50")}, secret.Data)
+
+	container := get[tekton.EventListener](t, d, keyListener).Spec.Resources.KubernetesResource.Spec.Template.Spec.Containers[0]
+	told := map[string]string{}
+	for _, v := range container.Env {
+		require.Empty(t, v.Value, "Tekton refuses an environment that is not from a Secret")
+		told[v.Name] = v.ValueFrom.SecretKeyRef.Name + "#" + v.ValueFrom.SecretKeyRef.Key
+	}
+	require.Equal(t, map[string]string{
+		"GOMEMLIMIT":     "github-listener-environment#GOMEMLIMIT",
+		"KUBE_API_BURST": "github-listener-environment#KUBE_API_BURST",
+		"KUBE_API_QPS":   "github-listener-environment#KUBE_API_QPS",
+	}, told)
+	require.Equal(t, "512Mi", container.Resources.Limits.Memory().String(), "more than GOMEMLIMIT, which counts only Go's own memory")
 }
 
 func TestTheNamespaceTellsRepoBindingsHowTheOrganizationIs(t *testing.T) {
@@ -254,8 +266,8 @@ func TestThePackageGivesCrossplaneWhatAnOrganizationNeeds(t *testing.T) {
 func TestOnlyTheConnectorReachesTheListener(t *testing.T) {
 	d := compose(t, settled(t, organization()), organization())
 	policy := get[networkingv1.NetworkPolicy](t, d, keyListenerPolicy)
-	require.Equal(t, map[string]string{"app.kubernetes.io/managed-by": "EventListener", "eventlistener": "github-listener"},
-		policy.Spec.PodSelector.MatchLabels)
+	require.Equal(t, metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/managed-by": "EventListener"}},
+		policy.Spec.PodSelector, "every listener, also a shard")
 	require.Len(t, policy.Spec.Ingress, 1)
 	require.Len(t, policy.Spec.Ingress[0].From, 1)
 	require.Nil(t, policy.Spec.Ingress[0].From[0].NamespaceSelector)
@@ -388,7 +400,7 @@ func TestAnInvalidSpecLeavesEverythingAsItIs(t *testing.T) {
 		xr.Spec.DisplayName, xr.Spec.AdminUsers, xr.Spec.WebhookSecret = "<b>", []string{"nobody"}, "s3cr3t"
 		xr.Status = v1alpha1.OrganizationStatus{Phase: "Active", Namespace: "org-acme-corp", WebhookURL: "https://acme-corp.arbiter-dev.com"}
 	}))
-	require.Len(t, d.Keys(), 21)
+	require.Len(t, d.Keys(), 22)
 	got := status(t, d)
 	require.Equal(t, "Failed", got.Phase)
 	require.Equal(t, "org-acme-corp", got.Namespace, "it still stands for its pipelines")
@@ -418,13 +430,13 @@ func TestAMissingNeighbourIsReportedAndTheRestGoesOn(t *testing.T) {
 			w.without = []string{crd}
 			d := compose(t, w, organization())
 			require.NotContains(t, d.Keys(), c.key)
-			require.Len(t, d.Keys(), 20)
+			require.Len(t, d.Keys(), 21)
 			require.Equal(t, object.Condition{
 				Type: c.condition, Status: object.False, Reason: "CRDNotInstalled", Message: "CRD " + crd + " is not installed",
 			}, condition(t, d, c.condition))
 			require.False(t, d.Ready)
 			require.Equal(t, "Pending", d.Phase)
-			require.Contains(t, d.Message, "of 21 steps done; waiting for ")
+			require.Contains(t, d.Message, "of 22 steps done; waiting for ")
 			require.Contains(t, d.Message, "(CRD "+crd+" is not installed)")
 
 			w.without = nil
@@ -469,7 +481,7 @@ func TestTheStatusIsThatOfTheDataModel(t *testing.T) {
 		WebhookURL:         "https://acme-corp.arbiter-dev.com",
 		ClusterSecretStore: "org-acme-corp-store",
 		Phase:              "Active",
-		Message:            "All 21 steps are done",
+		Message:            "All 22 steps are done",
 	}, status(t, compose(t, settled(t, organization()), organization())))
 }
 
@@ -480,7 +492,7 @@ func TestNamesFitTheirLimits(t *testing.T) {
 	for _, name := range []string{n.ListenerClusterRole, n.Store, n.Tunnel, n.Record, n.Credentials} {
 		require.Empty(t, validation.IsDNS1123Subdomain(name), name)
 	}
-	for _, labels := range []map[string]string{n.Labels(), n.ConnectorPods(), n.ListenerPods()} {
+	for _, labels := range []map[string]string{n.Labels(), n.ConnectorPods(), listenerPods(listenerName), allListenerPods()} {
 		for _, key := range slices.Sorted(maps.Keys(labels)) {
 			require.Empty(t, validation.IsValidLabelValue(labels[key]), key)
 		}

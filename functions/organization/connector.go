@@ -12,14 +12,15 @@ import (
 	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
+	"aphex.io/platform/functions/internal/tekton"
 )
 
 const (
 	connectorConfigFile = "config.yaml"
 	connectorConfigDir  = "/etc/cloudflared/config"
 	credentialsDir      = "/etc/cloudflared/credentials"
-	// connectorUser is the user of the image, given by number so that the kubelet can tell that it is not root.
-	connectorUser = 65532
+	// podUser is the user of the images, given by number so that the kubelet can tell that it is not root.
+	podUser = 65532
 	// metricsPort serves /ready, which fails while there is no connection to Cloudflare.
 	metricsPort = 2000
 
@@ -28,18 +29,27 @@ const (
 	credentialsHashAnnotation = "platform.aphex/credentials-hash"
 )
 
-// connectorConfiguration is cloudflared's configuration file: it sends the organization's host to its listener, and
-// anything else nowhere. YAML knows all escapes that Go's quotes use. See
+// connectorConfiguration is cloudflared's configuration file: it sends the organization's host to its listener, a shard's
+// path to that, and anything else nowhere. YAML knows all escapes that Go's quotes use. See
 // https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
 func connectorConfiguration(set *settings.Settings, tunnelID string, n names) string {
+	host, ingress := strconv.Quote(set.WebhookHost(n.Org)), ""
+	all := listeners(set, n)
+	for shard, l := range all[1:] {
+		ingress += "- hostname: " + host + "\n  path: ^" + tekton.ShardPath(shard+1) + "$\n  service: " + origin(l, n) + "\n"
+	}
+	ingress += "- hostname: " + host + "\n  service: " + origin(all[0], n) + "\n"
 	return "credentials-file: " + credentialsDir + "/" + cloudflare.CredentialsKey + `
 ingress:
-- hostname: ` + strconv.Quote(set.WebhookHost(n.Org)) + `
-  service: http://` + listenerService + "." + n.Namespace + ".svc.cluster.local:" + strconv.Itoa(listenerPort) + `
-- service: http_status:404
+` + ingress + `- service: http_status:404
 metrics: 0.0.0.0:` + strconv.Itoa(metricsPort) + `
 no-autoupdate: true
 tunnel: ` + strconv.Quote(tunnelID) + "\n"
+}
+
+// origin is where a listener's Service is.
+func origin(l listener, n names) string {
+	return "http://" + l.Service() + "." + n.Namespace + ".svc.cluster.local:" + strconv.Itoa(listenerPort)
 }
 
 func connectorConfigMap(configuration string, n names) *corev1.ConfigMap {
@@ -73,13 +83,8 @@ func connector(set *settings.Settings, configuration string, credentials object.
 					// cloudflared takes up to 30 s to finish the requests that are under way.
 					TerminationGracePeriodSeconds: new(int64(45)),
 					TopologySpreadConstraints:     spreadOverNodes(n.ConnectorPods()),
-					SecurityContext: &corev1.PodSecurityContext{
-						RunAsNonRoot:   new(true),
-						RunAsUser:      new(int64(connectorUser)),
-						RunAsGroup:     new(int64(connectorUser)),
-						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-					},
-					Containers: []corev1.Container{connectorContainer(set)},
+					SecurityContext:               unprivilegedPod(),
+					Containers:                    []corev1.Container{connectorContainer(set)},
 					Volumes: []corev1.Volume{
 						{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 							LocalObjectReference: corev1.LocalObjectReference{Name: connectorConfig},
@@ -117,11 +122,24 @@ func connectorContainer(set *settings.Settings) corev1.Container {
 		LivenessProbe: &corev1.Probe{
 			ProbeHandler: ready, InitialDelaySeconds: 60, PeriodSeconds: 30, TimeoutSeconds: 5, FailureThreshold: 10,
 		},
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: new(false),
-			ReadOnlyRootFilesystem:   new(true),
-			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		},
+		SecurityContext: unprivilegedContainer(),
+	}
+}
+
+func unprivilegedPod() *corev1.PodSecurityContext {
+	return &corev1.PodSecurityContext{
+		RunAsNonRoot:   new(true),
+		RunAsUser:      new(int64(podUser)),
+		RunAsGroup:     new(int64(podUser)),
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+func unprivilegedContainer() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false),
+		ReadOnlyRootFilesystem:   new(true),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 

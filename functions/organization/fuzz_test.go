@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,6 +77,55 @@ func FuzzCompose(f *testing.F) {
 		for key, r := range d.Resources() {
 			requireWellFormed(t, key, object.NewObject(r.Object))
 		}
+	})
+}
+
+// FuzzRotation writes anything into the Secret of a complete organization and asks for any rotation. Whatever comes of it,
+// the listener checks one or two different secrets that are long enough, and people are told one of them.
+func FuzzRotation(f *testing.F) {
+	complete := settled(f, organization())
+	const made = "0000000000000000000000000000000000000000000000000000000000000000"
+	f.Add("", "", "", "", "", made, made, "", int64(0))
+	f.Add("", "90d", "24h", "now", "2026-01-16T12:00:00Z", made, made, secondSecret, int64(1<<20))
+	f.Add(firstSecret, "", "0h", "", "soon", secondSecret, secondSecret, firstSecret, int64(-1))
+	f.Add("", "24h", "999h", "", "9999-12-31T23:59:59Z", "", firstSecret, secondSecret, int64(1<<40))
+	f.Add("", "999d", "30d", "x", "0000-01-01T00:00:00Z", "short", "", "short", int64(-1<<40))
+	f.Add(firstSecret, "1d", "1w", "y", "2026-01-16T12:00:00+14:00", firstSecret, firstSecret, firstSecret, int64(86400))
+
+	f.Fuzz(func(t *testing.T, given, rotation, overlap, asked, rotatedAt, announced, first, second string, passed int64) {
+		if !utf8.ValidString(given + rotation + overlap + asked + rotatedAt) {
+			t.Skip("no request holds such a string")
+		}
+		xr := organization(asking(asked), rotatingEvery(rotation), overlapping(overlap))
+		xr.Spec.WebhookSecret = given
+		w := complete.edited(func(data, annotations map[string]any) {
+			data["secret"], data["key-1"], data["key-2"] = encoded(announced), encoded(first), encoded(second)
+			annotations["platform.aphex/rotated-at"] = rotatedAt
+		})
+		w.passed = time.Duration(passed%(1<<32)) * time.Second
+
+		d := compose(t, w, xr)
+		require.Equal(t, d.Phase == "Failed", len(xr.Spec.Validate("acme-corp")) > 0)
+		if d.Phase == "Failed" {
+			return
+		}
+		good := accepted(t, d)
+		require.LessOrEqual(t, len(good), 2)
+		require.Contains(t, good, told(t, d))
+		if given != "" {
+			require.Equal(t, given, good[0])
+		}
+		if now := noon.Add(w.passed); len(good) == 2 {
+			require.True(t, d.RunsAgainAt().After(now))
+			require.LessOrEqual(t, d.RunsAgainAt().Sub(now), xr.Spec.Overlap()+clockSkew)
+		}
+		for range 2 {
+			w = w.apply(d).after(0)
+			d = compose(t, w, xr)
+			require.Equal(t, good, accepted(t, d), "the next run accepts the same")
+			require.Empty(t, d.Events())
+		}
+		require.Equal(t, good[0], told(t, d))
 	})
 }
 

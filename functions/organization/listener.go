@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -10,6 +13,7 @@ import (
 
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
 	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/settings"
 	"aphex.io/platform/functions/internal/tekton"
 )
 
@@ -40,42 +44,104 @@ func listenerRoleBinding(n names) *rbacv1.RoleBinding {
 	return kube.RoleBinding(n.Meta(listenerAccount), listenerAccount, kube.ServiceAccountSubject(n.Namespace, listenerAccount))
 }
 
-// eventListener passes events that GitHub signed to the Triggers of this namespace that carry the organization's label.
-func eventListener(xr *v1alpha1.XOrganization, n names) *tekton.EventListener {
+// listener is an EventListener: the one that has all Triggers of the organization, or a shard of it.
+type listener struct {
+	key, name string
+	// triggers are the labels of those that it has.
+	triggers map[string]string
+}
+
+// listeners are all of an organization, the one that has all Triggers first.
+func listeners(set *settings.Settings, n names) []listener {
+	out := []listener{{key: keyListener, name: listenerName, triggers: map[string]string{kube.LabelOrganization: n.Org}}}
+	for shard := 1; shard <= int(set.Listener.Shards); shard++ {
+		out = append(out, listener{
+			key:      keyListenerShard + tekton.ShardLabel(shard),
+			name:     tekton.ShardListener(shard),
+			triggers: map[string]string{kube.LabelOrganization: n.Org, kube.LabelShard: tekton.ShardLabel(shard)},
+		})
+	}
+	return out
+}
+
+// Service is what Tekton makes for a listener.
+func (l listener) Service() string { return "el-" + l.name }
+
+// eventListener passes events that GitHub signed to the Triggers of this namespace that the listener has.
+func eventListener(xr *v1alpha1.XOrganization, keys *keyring, l listener, n names) *tekton.EventListener {
+	var groups []tekton.TriggerGroup
+	for _, key := range keys.all() {
+		groups = append(groups, signedWith(key, xr.Spec.Suspend, l))
+	}
+	return &tekton.EventListener{
+		TypeMeta:   metav1.TypeMeta{APIVersion: tekton.TriggersAPIVersion, Kind: "EventListener"},
+		ObjectMeta: n.Meta(l.name),
+		Spec: tekton.EventListenerSpec{
+			ServiceAccountName: listenerAccount,
+			TriggerGroups:      groups,
+			Resources: tekton.Resources{KubernetesResource: tekton.KubernetesResource{
+				Replicas: 2,
+				Spec: tekton.KubernetesResourceSpec{Template: tekton.PodTemplate{Spec: tekton.PodSpec{
+					Containers: []tekton.Container{{
+						Env: listenerEnv(n),
+						Resources: corev1.ResourceRequirements{
+							Requests: resources("20m", "64Mi"),
+							Limits:   resources("500m", "512Mi"),
+						},
+					}},
+					TopologySpreadConstraints: spreadOverNodes(listenerPods(l.name)),
+				}}},
+			}},
+		},
+	}
+}
+
+// listenerEnvironment is what the listener's process is told. By itself it would create five runs a second, and let memory
+// grow with each large delivery until it is killed for it, signed or not. See https://pkg.go.dev/runtime for GOMEMLIMIT and
+// https://github.com/knative/pkg/blob/main/environment/client_config.go for the others.
+func listenerEnvironment(n names) *corev1.Secret {
+	return &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: n.Meta(listenerEnvironmentName),
+		Data: map[string][]byte{
+			"GOMEMLIMIT":     []byte("384MiB"),
+			"KUBE_API_BURST": []byte("100"),
+			"KUBE_API_QPS":   []byte("50"),
+		},
+		Type: corev1.SecretTypeOpaque,
+	}
+}
+
+func listenerEnv(n names) []corev1.EnvVar {
+	secret := listenerEnvironment(n)
+	var env []corev1.EnvVar
+	for _, name := range slices.Sorted(maps.Keys(secret.Data)) {
+		env = append(env, corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: secret.Name}, Key: name,
+		}}})
+	}
+	return env
+}
+
+// signedWith passes on what was signed with one key. No two groups check the same one, so a delivery passes one at most.
+func signedWith(key webhookKey, suspended bool, l listener) tekton.TriggerGroup {
 	interceptors := []tekton.Interceptor{
 		tekton.ClusterInterceptor("github",
 			tekton.InterceptorParam{Name: "secretRef", Value: map[string]any{
-				"secretName": webhookSecretName, "secretKey": webhookSecretKey,
+				"secretName": webhookSecretName, "secretKey": webhookKeyName(key.version),
 			}},
 			tekton.InterceptorParam{Name: "eventTypes", Value: []any{"push", "pull_request"}},
 		),
 	}
-	if xr.Spec.Suspend {
+	if suspended {
 		// Deliveries are still answered, so that GitHub does not report the webhook as broken.
 		interceptors = append(interceptors, tekton.ClusterInterceptor("cel", tekton.InterceptorParam{Name: "filter", Value: "false"}))
 	}
-	return &tekton.EventListener{
-		TypeMeta:   metav1.TypeMeta{APIVersion: tekton.TriggersAPIVersion, Kind: "EventListener"},
-		ObjectMeta: n.Meta(listenerName),
-		Spec: tekton.EventListenerSpec{
-			ServiceAccountName: listenerAccount,
-			TriggerGroups: []tekton.TriggerGroup{{
-				Name:         "github",
-				Interceptors: interceptors,
-				TriggerSelector: tekton.TriggerSelector{
-					LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{kube.LabelOrganization: n.Org}},
-				},
-			}},
-			Resources: tekton.Resources{KubernetesResource: tekton.KubernetesResource{
-				Replicas: 2,
-				Spec: tekton.KubernetesResourceSpec{Template: tekton.PodTemplate{Spec: tekton.PodSpec{
-					Containers: []tekton.Container{{Resources: corev1.ResourceRequirements{
-						Requests: resources("20m", "64Mi"),
-						Limits:   resources("500m", "256Mi"),
-					}}},
-					TopologySpreadConstraints: spreadOverNodes(n.ListenerPods()),
-				}}},
-			}},
+	return tekton.TriggerGroup{
+		Name:         triggerGroup(key.version),
+		Interceptors: interceptors,
+		TriggerSelector: tekton.TriggerSelector{
+			LabelSelector: metav1.LabelSelector{MatchLabels: l.triggers},
 		},
 	}
 }
@@ -88,13 +154,13 @@ func triggerBinding(n names) *tekton.TriggerBinding {
 	}
 }
 
-// listenerNetworkPolicy lets nothing but cloudflared reach the listener.
+// listenerNetworkPolicy lets nothing but cloudflared reach any listener.
 func listenerNetworkPolicy(n names) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
 		ObjectMeta: n.Meta(listenerPolicy),
 		Spec: networkingv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: n.ListenerPods()},
+			PodSelector: metav1.LabelSelector{MatchLabels: allListenerPods()},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 			Ingress: []networkingv1.NetworkPolicyIngressRule{{
 				From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: n.ConnectorPods()}}},

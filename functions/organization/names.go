@@ -1,27 +1,40 @@
 package main
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
 	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
 )
 
 // The names that are the same in every organization.
 const (
-	// webhookSecretName is read by the github interceptor, in the listener's namespace.
+	// webhookSecretName is read by the github interceptor, in the listener's namespace. Its key webhookSecretKey holds what
+	// to enter in GitHub, and one key for each valid version what deliveries are checked with; see webhookKeyName.
 	webhookSecretName = "github-webhook-secret"
 	webhookSecretKey  = "secret"
+
+	// rotateAnnotation on the claim rotates the webhook secret once for each new value. The Secret keeps a fingerprint of
+	// the last one, and when it was rotated.
+	rotateAnnotation          = "platform.aphex/rotate-webhook-secret"
+	handledRotationAnnotation = "platform.aphex/handled-rotation-hash"
+	rotatedAtAnnotation       = "platform.aphex/rotated-at"
 
 	listenerName = "github-listener"
 	// listenerAccount is the listener's service account, and its Role and RoleBinding. The RoleBindings in pipeline
 	// namespaces name it too.
 	listenerAccount = "eventlistener"
 	listenerPolicy  = "github-listener"
-	// listenerService is the Service that Tekton makes for the listener.
-	listenerService = "el-" + listenerName
-	listenerPort    = 8080
+	// listenerEnvironmentName is a Secret because Tekton takes a listener's environment from nothing else.
+	listenerEnvironmentName = "github-listener-environment"
+	listenerPort            = 8080
 
 	secretsReaderName = "eso-secrets-reader"
 	// customerSecrets is the one Secret that administrators fill and that the secret store serves.
@@ -29,6 +42,11 @@ const (
 
 	connectorName   = "cloudflared"
 	connectorConfig = "cloudflared-config"
+
+	// webhookTestName begins the name of each Job that tests the webhook, and its key; see webhookTestNameFor. The annotation
+	// on the claim asks for one.
+	webhookTestName = "webhook-test"
+	testAnnotation  = "platform.aphex/test-webhook"
 
 	adminName = "organization-admin"
 
@@ -66,6 +84,29 @@ func namesFor(org string) names {
 	}
 }
 
+// webhookKeyName is the key of a version of the webhook secret, in its Secret.
+func webhookKeyName(version int) string { return fmt.Sprintf("key-%d", version) }
+
+var webhookKeyPattern = regexp.MustCompile(`^key-([1-9][0-9]{0,8})$`)
+
+// webhookKeyVersion is the version that a key of the Secret is for, 0 if it is for none.
+func webhookKeyVersion(name string) int {
+	match := webhookKeyPattern.FindStringSubmatch(name)
+	if match == nil {
+		return 0
+	}
+	version, _ := strconv.Atoi(match[1]) // nine digits: cannot fail
+	return version
+}
+
+// triggerGroup is the listener's group for a version of the webhook secret.
+func triggerGroup(version int) string { return fmt.Sprintf("github-%d", version) }
+
+// webhookTestNameFor is the name, and the key, of the Job of one test.
+func webhookTestNameFor(xr *v1alpha1.XOrganization, set *settings.Settings, n names) string {
+	return webhookTestName + "-" + object.Hash([]byte(xr.Annotations[testAnnotation]), []byte(set.WebhookURL(n.Org)), []byte(set.WebhookTest.Image))
+}
+
 // Labels are on every object.
 func (n names) Labels() map[string]string {
 	return map[string]string{kube.LabelManagedBy: managedBy, kube.LabelOrganization: n.Org}
@@ -77,9 +118,14 @@ func (n names) Meta(name string) metav1.ObjectMeta { return kube.Meta(n.Namespac
 // ClusterMeta names an object outside of any namespace.
 func (n names) ClusterMeta(name string) metav1.ObjectMeta { return kube.Meta("", name, n.Labels()) }
 
-// ListenerPods are the labels that Tekton sets on the listener's pods.
-func (n names) ListenerPods() map[string]string {
-	return map[string]string{"app.kubernetes.io/managed-by": "EventListener", "eventlistener": listenerName}
+// allListenerPods are the labels that Tekton sets on the pods of every listener.
+func allListenerPods() map[string]string {
+	return map[string]string{"app.kubernetes.io/managed-by": "EventListener"}
+}
+
+// listenerPods are those that it sets on the pods of one.
+func listenerPods(listener string) map[string]string {
+	return with(allListenerPods(), map[string]string{"eventlistener": listener})
 }
 
 // ConnectorPods are the labels of the cloudflared pods.

@@ -20,6 +20,8 @@ const (
 	conditionDNS         = "DNSReady"
 	// conditionWebhook sums up what a delivery from GitHub passes through.
 	conditionWebhook = "WebhookReady"
+	// conditionWebhookTest is what a test found out, unknown unless one was asked for.
+	conditionWebhookTest = "WebhookTested"
 )
 
 const (
@@ -30,6 +32,8 @@ const (
 	reasonSwitchedOff     = "SwitchedOff"
 	reasonSuspended       = "Suspended"
 	reasonInvalidSpec     = "InvalidSpec"
+	reasonNotRequested    = "NotRequested"
+	reasonTestFailed      = "TestFailed"
 )
 
 // part is one condition and the steps that it stands for.
@@ -41,7 +45,7 @@ type part struct {
 }
 
 // parts are all steps in the order in which they are told, by the condition that each belongs to.
-func parts(set *settings.Settings) []part {
+func parts(set *settings.Settings, n names) []part {
 	on := set.Integrations
 	rbac := []string{keyAdminRole, keyAdminBinding}
 	listener := part{condition: conditionListener}
@@ -52,7 +56,10 @@ func parts(set *settings.Settings) []part {
 
 	if on.Tekton {
 		rbac = append(rbac, keyListenerAccount, keyListenerClusterRole, keyListenerClusterBind, keyListenerRole, keyListenerBinding)
-		listener.keys = []string{keyWebhookSecret, keyTriggerBinding, keyListener}
+		listener.keys = []string{keyWebhookSecret, keyListenerEnvironment, keyTriggerBinding}
+		for _, l := range listeners(set, n) {
+			listener.keys = append(listener.keys, l.key)
+		}
 	} else {
 		listener.off = "tekton"
 	}
@@ -80,9 +87,9 @@ func parts(set *settings.Settings) []part {
 }
 
 // report fills in what the claim's users read.
-func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, n names, missing map[string]string) {
+func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, keys *keyring, n names, missing map[string]string) {
 	steps, done, waiting := 0, 0, ""
-	for _, p := range parts(set) {
+	for _, p := range parts(set, n) {
 		d.Conditions = append(d.Conditions, p.judge(d, missing))
 		for _, key := range p.keys {
 			steps++
@@ -94,7 +101,8 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 			}
 		}
 	}
-	d.Conditions = append(d.Conditions, webhookCondition(d.Conditions, xr, set, n))
+	test := webhookTestCondition(d, xr, set, seen, n)
+	d.Conditions = append(d.Conditions, webhookCondition(d.Conditions, test, xr, set, n), test)
 
 	taken := d.Taken()
 	if d.IsTaken(keyNamespace) {
@@ -114,6 +122,9 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		if xr.Spec.Suspend {
 			d.Message = fmt.Sprintf("Suspended: no pipeline runs start; all %d steps are done", steps)
 		}
+		if xr.Spec.WebhookSecret != "" && keys.asked(xr) {
+			d.Message += "; the annotation " + rotateAnnotation + " does nothing while spec.webhookSecret gives the secret"
+		}
 	}
 
 	status := &v1alpha1.OrganizationStatus{Phase: d.Phase, Message: d.Message}
@@ -128,10 +139,13 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		status.ClusterSecretStore = n.Store
 	}
 	status.WebhookURL = set.WebhookURL(n.Org)
+	if d.Has(keyWebhookSecret) {
+		status.WebhookSecret = keys.tell(d, xr)
+	}
 	d.Connection = connection(status.WebhookURL, seen)
 }
 
-// connection gives the secret that deliveries are checked with now, so never one that was not stored yet.
+// connection gives the secret as it is stored, so never one that deliveries are not checked with yet.
 func connection(url string, seen *object.Observed) map[string][]byte {
 	details := map[string][]byte{}
 	if url != "" {
@@ -170,8 +184,28 @@ func (p part) judge(d *object.Desired, missing map[string]string) object.Conditi
 	return object.Condition{Type: p.condition, Status: object.True, Reason: reasonAvailable}
 }
 
+// isLink tells whether a condition is about something that a delivery passes through.
+func isLink(conditionType string) bool {
+	switch conditionType {
+	case conditionListener, conditionTunnel, conditionDNS, conditionConnector:
+		return true
+	}
+	return false
+}
+
+// linkKeys are the keys of all that a delivery passes through.
+func linkKeys(set *settings.Settings, n names) []string {
+	var keys []string
+	for _, p := range parts(set, n) {
+		if isLink(p.condition) {
+			keys = append(keys, p.keys...)
+		}
+	}
+	return keys
+}
+
 // webhookCondition tells whether GitHub's deliveries arrive, and if not, which part is at fault.
-func webhookCondition(judged []object.Condition, xr *v1alpha1.XOrganization, set *settings.Settings, n names) object.Condition {
+func webhookCondition(judged []object.Condition, test object.Condition, xr *v1alpha1.XOrganization, set *settings.Settings, n names) object.Condition {
 	c := object.Condition{Type: conditionWebhook, Status: object.True, Reason: reasonAvailable,
 		Message: "deliveries to " + set.WebhookURL(n.Org) + " reach the listener"}
 	if xr.Spec.Suspend {
@@ -181,12 +215,12 @@ func webhookCondition(judged []object.Condition, xr *v1alpha1.XOrganization, set
 		c.Reason, c.Message = reasonSwitchedOff, fmt.Sprintf("EnvironmentConfig %s switches integrations.tekton off", settings.Name)
 	}
 	for _, p := range judged {
-		switch p.Type {
-		case conditionListener, conditionTunnel, conditionDNS, conditionConnector:
-			if p.Status != object.True {
-				return object.Condition{Type: conditionWebhook, Status: p.Status, Reason: p.Reason, Message: p.Message}
-			}
+		if isLink(p.Type) && p.Status != object.True {
+			return object.Condition{Type: conditionWebhook, Status: p.Status, Reason: p.Reason, Message: p.Message}
 		}
+	}
+	if test.Status == object.False {
+		return object.Condition{Type: conditionWebhook, Status: test.Status, Reason: test.Reason, Message: test.Message}
 	}
 	return c
 }
@@ -201,7 +235,7 @@ func refuse(d *object.Desired, xr *v1alpha1.XOrganization, seen *object.Observed
 	d.Message = "The spec is invalid: " + strings.Join(problems, "; ")
 	for _, condition := range []string{
 		conditionNamespace, conditionRBAC, conditionSecretStore, conditionListener,
-		conditionTunnel, conditionDNS, conditionConnector, conditionWebhook,
+		conditionTunnel, conditionDNS, conditionConnector, conditionWebhook, conditionWebhookTest,
 	} {
 		d.Conditions = append(d.Conditions, object.Condition{
 			Type: condition, Status: object.Unknown, Reason: reasonInvalidSpec, Message: "not judged while the spec is invalid",

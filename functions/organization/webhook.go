@@ -1,6 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -8,26 +13,242 @@ import (
 	"aphex.io/platform/functions/internal/object"
 )
 
-// minWebhookSecret is how short a secret may be. The github interceptor would take even an empty one for good.
-const minWebhookSecret = 16
+const (
+	// minWebhookSecret is how short a secret may be. The github interceptor would take even an empty one for good.
+	minWebhookSecret = 16
+	// clockSkew is how far the clock of the run that rotated may have been ahead of this run's.
+	clockSkew = 5 * time.Minute
+)
 
-// webhookSecretValue is the given secret, else the one that exists, else a new one. Taking a given secret out of the
-// spec therefore keeps it.
-func webhookSecretValue(xr *v1alpha1.XOrganization, seen *object.Observed) (string, error) {
+// webhookKey is one version of the webhook secret.
+type webhookKey struct {
+	version int
+	value   string
+}
+
+// keyring is what deliveries are checked with. Each version of the secret has a data key of its own whose value never
+// changes, and a trigger group of its own. If a rotation changed the value of a data key instead, the group of that key
+// would take the old secret for some more seconds, since Tekton's interceptors cache it, and so would the group of the
+// previous one: every delivery would start two runs.
+type keyring struct {
+	current webhookKey
+	// previous is good too until the overlap is over; its version is 0 if there is none.
+	previous webhookKey
+	// announced is what to enter in GitHub: the current secret, once every listener is seen to check it.
+	announced string
+	// rotatedAt is zero before the first rotation; since is then when the Secret was made, which its age counts from.
+	rotatedAt, since time.Time
+	// handled is the fingerprint of the last value of the annotation that asks for a rotation.
+	handled string
+	// why is set by the run that rotates.
+	why string
+}
+
+// webhookKeys are those that exist, rotated if that is due. The first secret is the given one, else a random one. Taking
+// a given secret out of the spec keeps it.
+func webhookKeys(xr *v1alpha1.XOrganization, seen *object.Observed) (keyring, error) {
+	have := seen.Composed(keyWebhookSecret)
+	k := observedKeys(have, seen.Now)
+	if have.Exists() {
+		k.why = k.due(xr, seen.Now)
+	}
+	if !have.Exists() || k.why != "" {
+		value, err := newWebhookSecret(xr, seen)
+		if err != nil {
+			return keyring{}, err
+		}
+		k.replace(value, xr)
+	}
+	if k.why != "" {
+		k.rotatedAt, k.since = seen.Now, seen.Now
+	}
+	if !seen.Now.Before(k.previousUntil(xr)) {
+		k.previous = webhookKey{}
+	}
+	k.announce(seen)
+	return k, nil
+}
+
+func newWebhookSecret(xr *v1alpha1.XOrganization, seen *object.Observed) (string, error) {
 	if given := xr.Spec.WebhookSecret; given != "" {
 		return given, nil
-	}
-	if have := seen.Composed(keyWebhookSecret).SecretData(webhookSecretKey); len(have) >= minWebhookSecret {
-		return string(have), nil
 	}
 	return seen.NewSecret(32)
 }
 
-func webhookSecret(value string, n names) *corev1.Secret {
+// observedKeys reads the keyring out of its Secret. What somebody put there that cannot be right is as if absent, except
+// for a time to come, which becomes now: the age of a secret then counts from now at the latest.
+func observedKeys(secret object.Object, now time.Time) keyring {
+	k := keyring{
+		since:     parseTime(secret.String("metadata", "creationTimestamp")),
+		rotatedAt: parseTime(secret.Annotation(rotatedAtAnnotation)),
+		handled:   secret.Annotation(handledRotationAnnotation),
+	}
+	if k.rotatedAt.After(now.Add(clockSkew)) {
+		k.rotatedAt = now
+	}
+	if !k.rotatedAt.IsZero() {
+		k.since = k.rotatedAt
+	}
+
+	var keys []webhookKey
+	for _, name := range secret.Field("data").Keys() {
+		if version := webhookKeyVersion(name); version > 0 {
+			keys = append(keys, webhookKey{version: version, value: string(secret.SecretData(name))})
+		}
+	}
+	if len(keys) == 0 && secret.SecretData(webhookSecretKey) != nil {
+		keys = []webhookKey{{version: 1, value: string(secret.SecretData(webhookSecretKey))}}
+	}
+	slices.SortFunc(keys, func(a, b webhookKey) int { return b.version - a.version })
+	if len(keys) > 0 {
+		k.current.version = keys[0].version
+	}
+	keys = slices.DeleteFunc(keys, func(key webhookKey) bool { return len(key.value) < minWebhookSecret })
+	if len(keys) > 0 {
+		k.current = keys[0]
+	}
+	if len(keys) > 1 && keys[1].value != keys[0].value {
+		k.previous = keys[1]
+	}
+	return k
+}
+
+// due says why the secret has to be rotated now, and nothing if it has not. A given secret is rotated by giving another.
+func (k *keyring) due(xr *v1alpha1.XOrganization, now time.Time) string {
+	given, next := xr.Spec.WebhookSecret, k.nextRotation(xr)
+	switch {
+	case k.current.value == "":
+		return "there was none that is long enough"
+	case given == k.current.value:
+		return ""
+	case given != "":
+		return "spec.webhookSecret changed"
+	case k.asked(xr):
+		return "the annotation " + rotateAnnotation + " asks for it"
+	case !next.IsZero() && !now.Before(next):
+		return "it was as old as spec.webhookSecretRotation allows"
+	default:
+		return ""
+	}
+}
+
+// asked tells whether the annotation has a value that led to no rotation yet.
+func (k *keyring) asked(xr *v1alpha1.XOrganization) bool {
+	value := xr.Annotations[rotateAnnotation]
+	return value != "" && object.Hash([]byte(value)) != k.handled
+}
+
+// replace makes a secret the current one. What asked for a rotation by now has got it.
+func (k *keyring) replace(value string, xr *v1alpha1.XOrganization) {
+	if k.current.value != "" {
+		k.previous = k.current
+	}
+	k.current = webhookKey{version: k.current.version + 1, value: value}
+	if asked := xr.Annotations[rotateAnnotation]; asked != "" {
+		k.handled = object.Hash([]byte(asked))
+	}
+}
+
+// previousUntil is the end of the overlap.
+func (k *keyring) previousUntil(xr *v1alpha1.XOrganization) time.Time {
+	return k.since.Add(xr.Spec.Overlap())
+}
+
+// nextRotation is when the current secret is too old, zero for never.
+func (k *keyring) nextRotation(xr *v1alpha1.XOrganization) time.Time {
+	rotation := xr.Spec.Rotation()
+	if rotation == 0 || k.since.IsZero() {
+		return time.Time{}
+	}
+	return k.since.Add(rotation)
+}
+
+// announce decides which secret people are told.
+func (k *keyring) announce(seen *object.Observed) {
+	k.announced = k.current.value
+	for _, key := range seen.ComposedKeys() {
+		isListener := key == keyListener || strings.HasPrefix(key, keyListenerShard)
+		if isListener && k.previous.version > 0 && !checks(seen.Composed(key), k.current) {
+			k.announced = k.previous.value
+		}
+	}
+}
+
+// checks tells whether a listener takes what was signed with a key.
+func checks(listener object.Object, key webhookKey) bool {
+	for _, group := range listener.List("spec", "triggerGroups") {
+		for _, interceptor := range group.List("interceptors") {
+			for _, param := range interceptor.List("params") {
+				if param.String("value", "secretKey") == webhookKeyName(key.version) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// all are the keys that deliveries may be signed with.
+func (k *keyring) all() []webhookKey {
+	if k.previous.version == 0 {
+		return []webhookKey{k.current}
+	}
+	return []webhookKey{k.current, k.previous}
+}
+
+func webhookSecret(k *keyring, n names) *corev1.Secret {
+	meta := n.Meta(webhookSecretName)
+	meta.Annotations = map[string]string{}
+	if !k.rotatedAt.IsZero() {
+		meta.Annotations[rotatedAtAnnotation] = k.rotatedAt.Format(time.RFC3339)
+	}
+	if k.handled != "" {
+		meta.Annotations[handledRotationAnnotation] = k.handled
+	}
+	data := map[string][]byte{webhookSecretKey: []byte(k.announced)}
+	for _, key := range k.all() {
+		data[webhookKeyName(key.version)] = []byte(key.value)
+	}
 	return &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: n.Meta(webhookSecretName),
-		Data:       map[string][]byte{webhookSecretKey: []byte(value)},
+		ObjectMeta: meta,
+		Data:       data,
 		Type:       corev1.SecretTypeOpaque,
 	}
+}
+
+// tell reports a rotation, and asks for the runs that its next steps need.
+func (k *keyring) tell(d *object.Desired, xr *v1alpha1.XOrganization) *v1alpha1.WebhookSecretStatus {
+	status := &v1alpha1.WebhookSecretStatus{}
+	if !k.rotatedAt.IsZero() {
+		status.LastRotated = k.rotatedAt.Format(time.RFC3339)
+	}
+	old := "the old one is no longer valid"
+	if k.previous.version > 0 {
+		until := k.previousUntil(xr)
+		d.RunAgainAt(until)
+		status.PreviousValidUntil = until.Format(time.RFC3339)
+		old = "the old one is valid until " + status.PreviousValidUntil
+	}
+	if next := k.nextRotation(xr); !next.IsZero() {
+		d.RunAgainAt(next)
+		status.NextRotation = next.Format(time.RFC3339)
+	}
+	if k.why != "" {
+		d.Event("WebhookSecretRotated", fmt.Sprintf("The webhook secret was rotated, since %s; %s", k.why, old))
+	}
+	if *status == (v1alpha1.WebhookSecretStatus{}) {
+		return nil
+	}
+	return status
+}
+
+// parseTime is zero for what is not a time.
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
 }

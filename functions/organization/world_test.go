@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -28,7 +29,11 @@ type world struct {
 	without []string
 	// entropy is the byte that all randomness of this run is made of.
 	entropy byte
+	// passed is the time since noon, when everything was made.
+	passed time.Duration
 }
+
+var noon = time.Date(2026, 1, 16, 12, 0, 0, 0, time.UTC)
 
 const testUID = "0b1c6c1e-6f0a-4d39-9d1c-2f3f8a8f0001"
 
@@ -60,6 +65,7 @@ func (w world) compose(t testing.TB, xr *v1alpha1.XOrganization) (*object.Desire
 			composed[key] = wrap(t, o)
 		}
 		seen := object.NewObserved(id, composed, required, bytes.NewReader(bytes.Repeat([]byte{w.entropy}, 64)))
+		seen.Now = noon.Add(w.passed)
 		d, err := Compose(xr, seen)
 		if !seen.Pending() {
 			return d, err
@@ -109,6 +115,7 @@ func (w world) apply(d *object.Desired) world {
 		o := object.NewObject(r.Object).Map()
 		meta := o["metadata"].(map[string]any)
 		meta["uid"] = "uid-of-" + key
+		meta["creationTimestamp"] = noon.Format(time.RFC3339)
 		meta["ownerReferences"] = []any{map[string]any{"kind": v1alpha1.Kind, "name": "acme-corp-x7k2p", "uid": testUID, "controller": true}}
 		status := map[string]any{"conditions": []any{
 			map[string]any{"type": "Ready", "status": "True"}, map[string]any{"type": "Available", "status": "True"},

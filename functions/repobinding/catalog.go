@@ -42,16 +42,22 @@ func knownParams() []string {
 	for _, p := range tekton.EventParams() {
 		known = append(known, p.Name)
 	}
+	for _, v := range eventValues() {
+		known = append(known, v.param)
+	}
 	slices.Sort(known)
-	return known
+	return slices.Compact(known)
 }
 
 // runPipeline starts one run of the binding's pipeline per event.
 func runPipeline(n names, params []string) *tekton.TriggerTemplate {
 	const delivery = "delivery-id"
 	labels := n.Labels()
-	labels[labelDelivery] = fromEvent(delivery)
-	declared := []tekton.ParamSpec{{Name: delivery, Description: "GitHub's id of the delivery"}}
+	labels[labelDelivery], labels[labelEvent] = fromEvent(delivery), fromEvent(paramEvent)
+	declared := []tekton.ParamSpec{
+		{Name: delivery, Description: "GitHub's id of the delivery"},
+		{Name: paramEvent, Description: "push, tag or pull_request"},
+	}
 	var values []tekton.Param
 	for _, name := range params {
 		if name == paramTenant {
@@ -59,7 +65,7 @@ func runPipeline(n names, params []string) *tekton.TriggerTemplate {
 			continue
 		}
 		values = append(values, tekton.Param{Name: name, Value: fromEvent(name)})
-		if name != delivery {
+		if name != delivery && name != paramEvent {
 			declared = append(declared, tekton.ParamSpec{Name: name})
 		}
 	}
@@ -85,7 +91,7 @@ func runPipeline(n names, params []string) *tekton.TriggerTemplate {
 
 func fromEvent(param string) string { return "$(tt.params." + param + ")" }
 
-// run is what a push starts. A nil run is one that the spec does not tell.
+// run is what an event starts. A nil run is one that the spec does not tell.
 type run struct {
 	pipeline *pipeline
 	template template
@@ -106,7 +112,7 @@ func (r *run) triggerTemplate(n names) any {
 	return r.template(n, r.params)
 }
 
-// planRun reads pipelineSpec and templateRef together; it fails unless a push would start a run.
+// planRun reads pipelineSpec and templateRef together; it fails unless an event would start a run.
 func planRun(pipelineSpec, templateRef string) (*run, []string) {
 	t, problem := findTemplate(templateRef)
 	var problems []string

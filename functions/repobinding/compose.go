@@ -16,7 +16,7 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	if problems := spec.Validate(); len(problems) > 0 {
 		return holdEverything(seen, problems), nil
 	}
-	n := namesFor(spec, cfg.ArgoCD.Namespace)
+	n := namesFor(spec, cfg)
 	org := findOrganization(seen, n, cfg)
 	plan, problems := planRun(spec.PipelineSpec, spec.TemplateRef)
 	v := judgeBinding(seen, cfg, spec, n, org, problems)
@@ -45,9 +45,9 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	c.add(triggers, here, keyListenerRole, listenerRole(n), object.ReadyWhenSeen)
 	c.add(triggers.unlessLost(v), here && c.has(keyListenerRole), keyListenerBinding, listenerBinding(n), object.ReadyWhenSeen)
 	c.exclusive(atListener, here, keyTriggerTemplate, plan.triggerTemplate(n), object.ReadyWhenSeen)
-	// A push finds no trigger before everything that its run needs is there.
+	// An event finds no trigger before everything that its run needs is there.
 	runs := here && c.has(keyPipeline, keyServiceAccount, keyRole, keyListenerRole, keyTriggerTemplate)
-	c.exclusive(atListener.unlessLost(v).suspendedIf(spec.Suspend), runs, keyTrigger, trigger(n, spec.BranchOrDefault()), object.ReadyWhenSeen)
+	c.exclusive(atListener.unlessLost(v).suspendedIf(spec.Suspend), runs, keyTrigger, trigger(n, spec), object.ReadyWhenSeen)
 
 	c.report(spec, n, org, triggers)
 	return c.d, nil

@@ -392,8 +392,8 @@ func TestASuspendedBindingHasNoTrigger(t *testing.T) {
 	d := c.mustCompose(binding(suspended))
 	require.Equal(t, allBut("trigger"), d.Keys())
 	require.True(t, d.Ready)
-	require.Equal(t, "suspended: pushes start nothing", d.Message)
-	require.Equal(t, object.Condition{Type: "TriggerReady", Status: "False", Reason: "Suspended", Message: "suspended: pushes start nothing"},
+	require.Equal(t, "suspended: nothing starts a run", d.Message)
+	require.Equal(t, object.Condition{Type: "TriggerReady", Status: "False", Reason: "Suspended", Message: "suspended: nothing starts a run"},
 		conditionOf(t, d, "TriggerReady"))
 	require.False(t, status(d).ProvisionedResources.Trigger)
 	require.True(t, status(d).ProvisionedResources.TriggerTemplate)
@@ -552,7 +552,7 @@ func TestIntegrationsThatAreSwitchedOffHoldNothingUp(t *testing.T) {
 	c := newCluster(t, settingsOf("{integrations: {argocd: false, tekton: false}}"))
 	d := c.settle(binding())
 	require.True(t, d.Ready)
-	require.Equal(t, "all steps done; pushes start nothing, since setting integrations.tekton is false", d.Message)
+	require.Equal(t, "all steps done; nothing starts a run, since setting integrations.tekton is false", d.Message)
 	require.Equal(t, []string{"cluster-role", "cluster-role-binding", "limit-range", "namespace", "network-policy", "resource-quota", "role",
 		"role-binding", "service-account", "terraform-backend"}, d.Keys())
 	require.Equal(t, object.Condition{Type: "AppProjectReady", Status: "True", Reason: "SwitchedOff", Message: "setting integrations.argocd is false"},

@@ -60,7 +60,7 @@ func (g gate) whileStays(namespace object.Object) gate {
 
 func (g gate) suspendedIf(condition bool) gate {
 	if condition && g.state == open {
-		return gate{state: closed, Reason: reasonSuspended, Message: "suspended: pushes start nothing"}
+		return gate{state: closed, Reason: reasonSuspended, Message: "suspended: nothing starts a run"}
 	}
 	return g
 }

@@ -8,6 +8,8 @@ import (
 	"aphex.io/platform/apis/repobinding/v1alpha1"
 	"aphex.io/platform/functions/internal/kube"
 	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
+	"aphex.io/platform/functions/internal/tekton"
 )
 
 // The keys of the composed resources, in the order of the twelve steps. A renamed key deletes its object.
@@ -61,6 +63,8 @@ const (
 	managedBy = "platform-controller"
 	// labelDelivery traces a run back to GitHub's delivery of the event.
 	labelDelivery = "platform.aphex/delivery"
+	// labelEvent tells runs of pushes, tags and pull requests apart.
+	labelEvent = "platform.aphex/event"
 	// labelGlobPrefix and a prefix of the pipeline's name: one label for each other pipeline that, by its name, could
 	// deploy here.
 	labelGlobPrefix = "glob.platform.aphex/"
@@ -82,13 +86,16 @@ type names struct {
 	ArgoCDNamespace string
 	TriggerTemplate string
 	Trigger         string
+	// Listener is the EventListener that GitHub's deliveries for this repository reach, and WebhookPath its path in the
+	// webhook URL. Shard is empty where that is the one that has all Triggers.
+	Listener, WebhookPath, Shard string
 	// Repo is <org>/<repo>.
 	Repo string
 }
 
-func namesFor(spec v1alpha1.RepoBindingSpec, argoCDNamespace string) names {
+func namesFor(spec v1alpha1.RepoBindingSpec, cfg *settings.Settings) names {
 	p := spec.PipelineName
-	return names{
+	n := names{
 		Organization:    spec.AphexOrg,
 		OrgNamespace:    organizationNamespace + spec.AphexOrg,
 		Pipeline:        p,
@@ -96,11 +103,26 @@ func namesFor(spec v1alpha1.RepoBindingSpec, argoCDNamespace string) names {
 		AppProject:      p,
 		ClusterRole:     pipelineRunner + "-" + p,
 		ArgoCDAccess:    p + "-argocd-access",
-		ArgoCDNamespace: argoCDNamespace,
+		ArgoCDNamespace: cfg.ArgoCD.Namespace,
 		TriggerTemplate: p + "-trigger-template",
 		Trigger:         p + "-trigger",
 		Repo:            spec.RepoOrg + "/" + spec.RepoName,
+		Listener:        eventListener,
 	}
+	if shards := cfg.Listener.Shards; shards > 0 {
+		shard := tekton.Shard(n.Repo, shards)
+		n.Listener, n.WebhookPath, n.Shard = tekton.ShardListener(shard), tekton.ShardPath(shard), tekton.ShardLabel(shard)
+	}
+	return n
+}
+
+// TriggerLabels are what listeners select the Trigger by.
+func (n names) TriggerLabels() map[string]string {
+	labels := n.Labels()
+	if n.Shard != "" {
+		labels[kube.LabelShard] = n.Shard
+	}
+	return labels
 }
 
 // Labels are on every object.

@@ -1,16 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/cel-go/cel"
-	"github.com/google/cel-go/common/types/ref"
-	"github.com/google/cel-go/common/types/traits"
-	"github.com/google/cel-go/ext"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -19,7 +16,7 @@ import (
 )
 
 func testNames() names {
-	return namesFor(v1alpha1.RepoBindingSpec{AphexOrg: "acme-corp", RepoOrg: "acme", RepoName: "web", PipelineName: "my-app"}, "argocd")
+	return namesFor(v1alpha1.RepoBindingSpec{AphexOrg: "acme-corp", RepoOrg: "acme", RepoName: "web", PipelineName: "my-app"}, settings.Defaults())
 }
 
 func TestNamesAreTheDataModels(t *testing.T) {
@@ -27,7 +24,29 @@ func TestNamesAreTheDataModels(t *testing.T) {
 		Organization: "acme-corp", OrgNamespace: "org-acme-corp", Pipeline: "my-app", Namespace: "my-app", AppProject: "my-app",
 		ClusterRole: "pipeline-runner-my-app", ArgoCDAccess: "my-app-argocd-access", ArgoCDNamespace: "argocd",
 		TriggerTemplate: "my-app-trigger-template", Trigger: "my-app-trigger", Repo: "acme/web",
+		Listener: "github-listener",
 	}, testNames())
+}
+
+func TestWhereListenersAreShardedARepositoryHasOne(t *testing.T) {
+	cfg := settings.Defaults()
+	cfg.Listener.Shards = 8
+	repositories := map[string]int{}
+	for i := range 800 {
+		spec := v1alpha1.RepoBindingSpec{AphexOrg: "acme-corp", RepoOrg: "acme", RepoName: fmt.Sprintf("web-%d", i), PipelineName: "my-app"}
+		n := namesFor(spec, cfg)
+		require.Equal(t, "github-listener-"+n.Shard, n.Listener)
+		require.Equal(t, "/"+n.Shard, n.WebhookPath)
+		require.Equal(t, n.Shard, n.TriggerLabels()["platform.aphex/shard"])
+		require.NotContains(t, n.Labels(), "platform.aphex/shard")
+		repositories[n.Shard]++
+		spec.PipelineName = "my-app-staging"
+		require.Equal(t, n.Listener, namesFor(spec, cfg).Listener, "GitHub sends to one URL, whatever is bound to the repository")
+	}
+	require.Len(t, repositories, 8)
+	for shard, n := range repositories {
+		require.InDelta(t, 100, n, 40, shard)
+	}
 }
 
 func TestTheLongestNamesFit(t *testing.T) {
@@ -35,7 +54,7 @@ func TestTheLongestNamesFit(t *testing.T) {
 	require.Len(t, longest, v1alpha1.MaxPipelineNameLength)
 	n := namesFor(v1alpha1.RepoBindingSpec{
 		AphexOrg: strings.Repeat("o", 59), RepoOrg: strings.Repeat("g", 39), RepoName: strings.Repeat("r", 100), PipelineName: longest,
-	}, "argocd")
+	}, settings.Defaults())
 	for _, name := range []string{n.OrgNamespace, n.Namespace, n.ClusterRole, n.ArgoCDAccess, n.TriggerTemplate, n.Trigger} {
 		require.Empty(t, validation.IsDNS1123Label(name), name)
 	}
@@ -326,6 +345,8 @@ func TestTriggerTemplatePassesWhatThePipelineDeclares(t *testing.T) {
 params:
 - description: GitHub's id of the delivery
   name: delivery-id
+- description: push, tag or pull_request
+  name: event
 - name: git-url
 resourcetemplates:
 - apiVersion: tekton.dev/v1
@@ -334,6 +355,7 @@ resourcetemplates:
     generateName: my-app-
     labels:
       platform.aphex/delivery: $(tt.params.delivery-id)
+      platform.aphex/event: $(tt.params.event)
       platform.aphex/managed-by: platform-controller
       platform.aphex/organization: acme-corp
       platform.aphex/pipeline: my-app
@@ -358,93 +380,4 @@ func TestCatalog(t *testing.T) {
 	require.Equal(t, `spec.templateRef: there is no template "run-pipeline-v2"; the catalog has run-pipeline-v1`, problem)
 	_, problem = findTemplate("run-pipeline-v1")
 	require.Empty(t, problem)
-}
-
-func TestPushFilterReads(t *testing.T) {
-	require.Equal(t, `header.canonical("X-GitHub-Event") == "push"`+
-		` && header.canonical("X-GitHub-Delivery").matches("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")`+
-		` && body.repository.full_name.lowerAscii() == "acme/web"`+
-		` && body.repository.clone_url.lowerAscii() == "https://github.com/acme/web.git"`+
-		` && body.ref == "refs/heads/main"`+
-		` && body.after.matches("^([0-9a-f]{40}|[0-9a-f]{64})$")`+
-		` && !(has(body.deleted) && body.deleted)`,
-		pushFilter("acme/web", "main"))
-}
-
-// CEL itself evaluates the filter, with the strings extension and the function for headers that Tekton's interceptor has.
-func TestPushFilter(t *testing.T) {
-	header := cel.MapType(cel.StringType, cel.StringType)
-	canonical := cel.MemberOverload("canonical", []*cel.Type{header, cel.StringType}, cel.StringType,
-		cel.BinaryBinding(func(header, name ref.Val) ref.Val { return header.(traits.Mapper).Get(name) }))
-	env, err := cel.NewEnv(cel.Variable("body", cel.DynType), cel.Variable("header", header), cel.Function("canonical", canonical), ext.Strings())
-	require.NoError(t, err)
-	type event struct {
-		name, delivery string
-		body           map[string]any
-	}
-	evaluate := func(branch string, e event) (bool, error) {
-		ast, issues := env.Compile(pushFilter("acme/web", branch))
-		require.NoError(t, issues.Err(), branch)
-		program, err := env.Program(ast)
-		require.NoError(t, err)
-		out, _, err := program.Eval(map[string]any{
-			"body": e.body, "header": map[string]string{"X-GitHub-Event": e.name, "X-GitHub-Delivery": e.delivery},
-		})
-		if err != nil {
-			return false, err
-		}
-		return out.Value().(bool), nil
-	}
-	push := func(repo, ref string, changes ...func(*event)) event {
-		e := event{name: "push", delivery: "72d3162e-cc78-11e3-81ab-4c9367dc0958", body: map[string]any{
-			"ref": ref, "after": "4544205a385319fd846d5df4ed2e3b8173529d78", "deleted": false,
-			"repository": map[string]any{"full_name": repo, "clone_url": "https://github.com/" + repo + ".git"},
-		}}
-		for _, c := range changes {
-			c(&e)
-		}
-		return e
-	}
-	with := func(field string, value any) func(*event) { return func(e *event) { e.body[field] = value } }
-	clone := func(url string) func(*event) {
-		return with("repository", map[string]any{"full_name": "acme/web", "clone_url": url})
-	}
-	for _, branch := range []string{
-		"main", "release/1.2", `it's`, `say-"hi"`, "`tick`", "$(rm)", `a'||'b`, `x"||true||"`, "grün", "日本", "\u2028", "\u00ad", "emoji-😀", "a%b&c=d;e#f{g}",
-	} {
-		ok, err := evaluate(branch, push("acme/web", "refs/heads/"+branch))
-		require.NoError(t, err)
-		require.True(t, ok, branch)
-		ok, err = evaluate(branch, push("acme/web", "refs/heads/other"))
-		require.NoError(t, err)
-		require.False(t, ok, branch)
-	}
-	for name, e := range map[string]event{
-		"another repository":        push("acme/web2", "refs/heads/main"),
-		"a tag":                     push("acme/web", "refs/tags/main"),
-		"a longer branch":           push("acme/web", "refs/heads/main2"),
-		"a deletion":                push("acme/web", "refs/heads/main", with("deleted", true)),
-		"another place to clone":    push("acme/web", "refs/heads/main", clone("https://github.com/acme/web2.git")),
-		"a place to clone by HTTP":  push("acme/web", "refs/heads/main", clone("http://github.com/acme/web.git")),
-		"no revision":               push("acme/web", "refs/heads/main", with("after", "")),
-		"a parameter as a revision": push("acme/web", "refs/heads/main", with("after", "$(tt.params.git-url)")),
-		"a revision and a line":     push("acme/web", "refs/heads/main", with("after", "4544205a385319fd846d5df4ed2e3b8173529d78\n")),
-		"another event":             push("acme/web", "refs/heads/main", func(e *event) { e.name = "pull_request" }),
-		"no delivery id":            push("acme/web", "refs/heads/main", func(e *event) { e.delivery = "" }),
-		"a delivery id of others":   push("acme/web", "refs/heads/main", func(e *event) { e.delivery = "$(tt.params.git-url)" }),
-	} {
-		ok, err := evaluate("main", e)
-		require.NoError(t, err, name)
-		require.False(t, ok, name)
-	}
-	for name, e := range map[string]event{
-		"GitHub keeps the case that the owner chose": push("ACME/Web", "refs/heads/main"),
-		"a SHA-256 repository":                       push("acme/web", "refs/heads/main", with("after", strings.Repeat("0a", 32))),
-	} {
-		ok, err := evaluate("main", e)
-		require.NoError(t, err, name)
-		require.True(t, ok, name)
-	}
-	_, err = evaluate("main", push("acme/web", "refs/heads/main", func(e *event) { e.body = map[string]any{"zen": "ping"} }))
-	require.Error(t, err, "an event without these fields stops")
 }

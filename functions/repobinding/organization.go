@@ -30,7 +30,7 @@ type organization struct {
 // the one that has the namespace is the Organization.
 func findOrganization(seen *object.Observed, n names, cfg *settings.Settings) organization {
 	if seen.Offline {
-		return organization{URL: cfg.For(n.Organization).WebhookURL(n.Organization)}
+		return organization{URL: webhookURL(cfg, n)}
 	}
 	ns := seen.Get("v1", "Namespace", "", n.OrgNamespace)
 	kind, owner, uid := ns.Controller()
@@ -48,6 +48,11 @@ func findOrganization(seen *object.Observed, n names, cfg *settings.Settings) or
 	return o
 }
 
+// webhookURL is what to enter in GitHub for this repository.
+func webhookURL(cfg *settings.Settings, n names) string {
+	return cfg.For(n.Organization).WebhookURL(n.Organization) + n.WebhookPath
+}
+
 // judge tells whether and how the binding may use the organization: only from the namespace of its claim, or from its own.
 // A binding without a claim was made by a cluster administrator. Nothing of the organization is told to who may not use it.
 func judge(o *organization, seen *object.Observed, n names, cfg *settings.Settings) {
@@ -60,7 +65,7 @@ func judge(o *organization, seen *object.Observed, n names, cfg *settings.Settin
 		o.Refusal = fmt.Sprintf("spec.aphexOrg: %s may not be used from the namespace %s; claim this in %s", ref, own, allowed)
 		return
 	}
-	o.URL = cfg.For(n.Organization).WebhookURL(n.Organization)
+	o.URL = webhookURL(cfg, n)
 	o.Secret = seen.Get("v1", "Secret", n.OrgNamespace, webhookSecret).SecretData(webhookSecretKey)
 	o.Suspended = o.Namespace.Label(kube.LabelSuspended) == "true"
 	switch phase := o.Namespace.Label(kube.LabelPhase); {

@@ -211,7 +211,7 @@ func TestRunsGetTheParametersThatArePassed(t *testing.T) {
 		"not what has a default":       {params: "{name: image, default: alpine}, {name: flags, type: array, default: []}"},
 		"not text for a list":          {params: "{name: git-url, type: array, default: [a]}"},
 		"not text for an object":       {params: "{name: git-url, type: object, properties: {a: {}}, default: {a: b}}"},
-		"required and unknown":         {params: "{name: image}", problems: []string{`spec.params[0]: "image" has no default and no event provides it; provided are commit-sha, delivery-id, git-ref, git-revision, git-url, repo-url, tenant-name`}},
+		"required and unknown":         {params: "{name: image}", problems: []string{`spec.params[0]: "image" has no default and no event provides it; provided are commit-sha, delivery-id, event, git-branch, git-ref, git-revision, git-tag, git-url, pull-request-number, repo-url, tenant-name`}},
 		"a required list":              {params: "{name: git-url}, {name: repo-url, type: array}", pass: []string{"git-url"}, problems: []string{`spec.params[1]: "repo-url" is an array without a default, but events provide only strings`}},
 		"a required object":            {params: "{name: o, type: object, properties: {a: {}}}", problems: []string{`spec.params[0]: "o" is an object without a default, but events provide only strings`}},
 		"an optional workspace":        {workspaces: "{name: cache, optional: true}"},

@@ -155,7 +155,7 @@ func (c *composer) report(spec v1alpha1.RepoBindingSpec, n names, org organizati
 		status.WebhookConfiguration = &v1alpha1.WebhookConfiguration{
 			URL:    org.URL,
 			Secret: n.OrgNamespace + "/" + webhookSecret + "#" + webhookSecretKey,
-			Events: []string{"push"},
+			Events: webhookEvents(spec),
 		}
 		c.d.Connection = map[string][]byte{v1alpha1.ConnectionKeyWebhookURL: []byte(org.URL)}
 		if org.Secret != nil {
@@ -190,15 +190,69 @@ func (c *composer) outcome(p *progress, spec v1alpha1.RepoBindingSpec, n names, 
 	case settled < steps:
 		return v1alpha1.PhaseProvisioning, fmt.Sprintf("%d of %d steps done; waiting for %s", settled, steps, awaited)
 	case spec.Suspend:
-		return v1alpha1.PhaseReady, "suspended: pushes start nothing"
+		return v1alpha1.PhaseReady, "suspended: nothing starts a run"
 	case org.Suspended:
-		return v1alpha1.PhaseReady, fmt.Sprintf("Organization %s is suspended: pushes start nothing", n.Organization)
+		return v1alpha1.PhaseReady, fmt.Sprintf("Organization %s is suspended: nothing starts a run", n.Organization)
 	case p.trigger.gate.state == closed:
-		return v1alpha1.PhaseReady, "all steps done; pushes start nothing, since " + p.trigger.gate.Message
+		return v1alpha1.PhaseReady, "all steps done; nothing starts a run, since " + p.trigger.gate.Message
 	default:
-		return v1alpha1.PhaseReady, fmt.Sprintf("all %d steps done; a push to %s of https://github.com/%s starts a run",
-			steps, spec.BranchOrDefault(), n.Repo)
+		return v1alpha1.PhaseReady, fmt.Sprintf("all %d steps done; %s of https://github.com/%s starts a run", steps, starters(spec), n.Repo)
 	}
+}
+
+// starters says in words what starts a run.
+func starters(spec v1alpha1.RepoBindingSpec) string {
+	branches := listed(spec.BranchesOrDefault())
+	var out []string
+	if spec.StartsOn(v1alpha1.EventPush) {
+		push := "a push to " + branches
+		if len(spec.Paths) > 0 {
+			push += " that changes a file of spec.paths"
+		}
+		out = append(out, push)
+	}
+	if spec.StartsOn(v1alpha1.EventTag) {
+		tag := "any tag"
+		if len(spec.Tags) > 0 {
+			tag = "a tag " + listed(spec.Tags)
+		}
+		out = append(out, tag)
+	}
+	if spec.StartsOn(v1alpha1.EventPullRequest) {
+		from := "(not from a fork)"
+		if spec.PullRequests.Forks {
+			from = "(also from a fork)"
+		}
+		out = append(out, "a pull request "+from+" to "+branches)
+	}
+	return listed(out)
+}
+
+// maxListed is how many items of a list a message names.
+const maxListed = 3
+
+// listed joins alternatives as in a sentence.
+func listed(items []string) string {
+	if more := len(items) - maxListed; more > 0 {
+		items = append(slices.Clone(items[:maxListed]), fmt.Sprintf("%d more", more))
+	}
+	last := len(items) - 1
+	if last == 0 {
+		return items[0]
+	}
+	return strings.Join(items[:last], ", ") + " or " + items[last]
+}
+
+// webhookEvents are the events that GitHub has to send.
+func webhookEvents(spec v1alpha1.RepoBindingSpec) []string {
+	var events []string
+	if spec.StartsOn(v1alpha1.EventPush) || spec.StartsOn(v1alpha1.EventTag) {
+		events = append(events, "push")
+	}
+	if spec.StartsOn(v1alpha1.EventPullRequest) {
+		events = append(events, "pull_request")
+	}
+	return events
 }
 
 // conditions are all condition types of a RepoBinding, on every run.
@@ -206,7 +260,7 @@ func (c *composer) conditions(p *progress, org organization) []object.Condition 
 	trigger := c.condition(v1alpha1.ConditionTriggerReady, p.pipeline, p.listener, p.template, p.trigger, p.allowlist)
 	if org.Suspended && trigger.Status == object.True {
 		trigger = object.Condition{
-			Type: trigger.Type, Status: object.False, Reason: reasonSuspended, Message: "the Organization is suspended: pushes start nothing",
+			Type: trigger.Type, Status: object.False, Reason: reasonSuspended, Message: "the Organization is suspended: nothing starts a run",
 		}
 	}
 	webhook := object.Condition{Type: v1alpha1.ConditionWebhookReady, Status: object.True, Reason: reasonAvailable}

@@ -1,6 +1,6 @@
-// Command bench measures the functions, a control plane that runs them, and the Cloudflare provider, beside floors of the
-// same run: a server that only returns the same answer, a function that only composes as many ConfigMaps, and a client
-// that reads each object by itself. It prints what is to be
+// Command bench measures the functions, a control plane that runs them, the Cloudflare provider, and the way from a webhook
+// to a run, beside floors of the same run: a server that only returns the same answer, a function that only composes as
+// many ConfigMaps, a client that reads each object by itself, and one that creates runs by itself. It prints what is to be
 // reached and whether it was, and fails only if something could not be measured.
 package main
 
@@ -27,9 +27,12 @@ type options struct {
 	requests  int
 	claims    int
 	objects   int
-	idle      time.Duration
-	verbose   bool
-	began     time.Time
+	// deliveries are sent to a listener that has that many bindings.
+	deliveries, bindings int
+
+	idle    time.Duration
+	verbose bool
+	began   time.Time
 }
 
 // log tells of progress, on standard error: the tables are all that standard output gets.
@@ -60,18 +63,20 @@ func exitOn(err error) {
 
 func run(ctx context.Context) (err error) {
 	o := options{began: time.Now()}
-	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e, provider or all")
+	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e, provider, webhooks or all")
 	flag.IntVar(&o.requests, "requests", 10_000, "requests to each function")
 	flag.IntVar(&o.claims, "claims", 200, "claims at once")
 	flag.IntVar(&o.objects, "objects", 1000, "tunnels, and records, of the provider")
+	flag.IntVar(&o.deliveries, "deliveries", 2000, "deliveries to one listener")
+	flag.IntVar(&o.bindings, "bindings", 200, "bindings of that listener")
 	flag.DurationVar(&o.idle, "idle", 3*time.Minute, "how long to watch an idle control plane")
 	flag.BoolVar(&o.verbose, "v", true, "tell of progress on standard error")
 	flag.Parse()
-	if !slices.Contains([]string{"all", "functions", "e2e", "provider"}, o.part) {
-		return fmt.Errorf("-part %s: must be functions, e2e, provider or all", o.part)
+	if !slices.Contains([]string{"all", "functions", "e2e", "provider", "webhooks"}, o.part) {
+		return fmt.Errorf("-part %s: must be functions, e2e, provider, webhooks or all", o.part)
 	}
-	if o.requests < rounds*2*streams || o.claims < 1 || o.objects < 1 {
-		return fmt.Errorf("too little to measure: at least %d requests, one claim and one object", rounds*2*streams)
+	if o.requests < rounds*2*streams || min(o.claims, o.objects, o.deliveries, o.bindings) < 1 {
+		return fmt.Errorf("too little to measure: at least %d requests, and one of everything else", rounds*2*streams)
 	}
 	if o.root, err = filepath.Abs(".."); err != nil {
 		return err
@@ -107,6 +112,11 @@ func run(ctx context.Context) (err error) {
 	}
 	if o.part == "provider" || o.part == "all" {
 		if err := benchProvider(ctx, o); err != nil {
+			return err
+		}
+	}
+	if o.part == "webhooks" || o.part == "all" {
+		if err := benchWebhooks(ctx, o); err != nil {
 			return err
 		}
 	}

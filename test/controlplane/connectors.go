@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
 )
 
 var pods = corev1.SchemeGroupVersion.WithResource("pods")
@@ -29,8 +31,9 @@ const (
 
 // connectors plays the processes in cloudflared's pods, which do not run: while
 // a pod is ready it is connected to the simulator with the credentials that the
-// pod had mounted when it started, as cloudflared would be. It is a stand-in: no
-// request passes through it, and a pod is ready whether it can connect or not.
+// pod had mounted when it started, as cloudflared would be, and requests from
+// Internet go where its configuration sends them. It is a stand-in: a pod is
+// ready whether it can connect or not.
 type connectors struct {
 	*standIn
 	cloudflare *Cloudflare
@@ -41,7 +44,14 @@ type connectors struct {
 }
 
 // connectorProcess is a cloudflared that runs.
-type connectorProcess struct{ id, token, version string }
+type connectorProcess struct {
+	id, token, version string
+	ingress            []ingressRule
+}
+
+// ingressRule is one of cloudflared's configuration, see
+// https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
+type ingressRule struct{ Hostname, Path, Service string }
 
 // connectorsRBAC is what the stand-in needs.
 const connectorsRBAC = `
@@ -54,7 +64,7 @@ rules:
   resources: [pods]
   verbs: [get, list, watch]
 - apiGroups: [""]
-  resources: [secrets]
+  resources: [secrets, configmaps]
   verbs: [get]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -86,6 +96,7 @@ func (c *ControlPlane) playConnectors(ctx context.Context) error {
 		return err
 	}
 	c.standIns = append(c.standIns, s)
+	c.connectors = p
 	return nil
 }
 
@@ -137,12 +148,51 @@ func (p *connectors) process(ctx context.Context, me item, pod *corev1.Pod) (con
 	if err != nil {
 		return process, err
 	}
+	ingress, err := p.ingress(ctx, pod)
+	if err != nil {
+		return process, err
+	}
 	_, version, _ := strings.Cut(path.Base(pod.Spec.Containers[0].Image), ":")
-	process = connectorProcess{id: string(pod.UID), token: token, version: version}
+	process = connectorProcess{id: string(pod.UID), token: token, version: version, ingress: ingress}
 	p.mu.Lock()
 	p.running[me] = process
 	p.mu.Unlock()
 	return process, nil
+}
+
+// connected are those of the running processes that have one of the ids.
+func (p *connectors) connected(ids []string) []connectorProcess {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []connectorProcess
+	for _, process := range p.running {
+		if slices.Contains(ids, process.id) {
+			out = append(out, process)
+		}
+	}
+	return out
+}
+
+// ingress reads the configuration that a pod mounts. Like the credentials, it is
+// read once.
+func (p *connectors) ingress(ctx context.Context, pod *corev1.Pod) ([]ingressRule, error) {
+	for _, volume := range pod.Spec.Volumes {
+		if volume.ConfigMap == nil {
+			continue
+		}
+		mounted, err := p.typed.CoreV1().ConfigMaps(pod.Namespace).Get(ctx, volume.ConfigMap.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		for file, text := range mounted.Data {
+			var configuration struct{ Ingress []ingressRule }
+			if err := yaml.Unmarshal([]byte(text), &configuration); err != nil {
+				return nil, fmt.Errorf("the ConfigMap %s/%s, key %s: %w", pod.Namespace, mounted.Name, file, err)
+			}
+			return configuration.Ingress, nil
+		}
+	}
+	return nil, fmt.Errorf("the Pod %s/%s mounts no configuration", pod.Namespace, pod.Name)
 }
 
 // token reads the credentials file that a pod mounts, and writes it in the form

@@ -80,6 +80,7 @@ type ControlPlane struct {
 	standIns  []*standIn
 
 	cloudflare *Cloudflare
+	connectors *connectors
 }
 
 // Start starts a control plane and returns when a claim can be applied. On

@@ -32,6 +32,9 @@ const (
 	// interceptorCertificate is where the interceptors look for the certificate
 	// that they serve with.
 	interceptorCertificate = "tekton-triggers-core-interceptors-certs"
+	// listenerService is the Service, and the Deployment, of an organization's
+	// listener; those of a shard end in its number.
+	listenerService = "el-github-listener"
 	// listenTimeout bounds Listen: a listener that lacks a right never serves.
 	listenTimeout = 2 * time.Minute
 )
@@ -148,9 +151,20 @@ func (c *ControlPlane) createInterceptorCertificate(ctx context.Context) error {
 // EventListener, which therefore has to be there. A listener that runs already is
 // left alone. The process is called listener-<organization>.
 func (c *ControlPlane) Listen(ctx context.Context, organization string) (url string, err error) {
+	return c.listen(ctx, "listener-"+organization, "org-"+organization, listenerService)
+}
+
+// ListenShard runs a shard of an organization's listener, as Listen does. The
+// process is called listener-<organization>-<shard>.
+func (c *ControlPlane) ListenShard(ctx context.Context, organization string, shard int) (url string, err error) {
+	suffix := "-" + strconv.Itoa(shard)
+	return c.listen(ctx, "listener-"+organization+suffix, "org-"+organization, listenerService+suffix)
+}
+
+// listen runs what is behind the Service of a listener.
+func (c *ControlPlane) listen(ctx context.Context, name, namespace, service string) (url string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, listenTimeout, fmt.Errorf("it did not serve within %s", listenTimeout))
 	defer cancel()
-	name, namespace := "listener-"+organization, "org-"+organization
 	if p, err := c.process(name); err == nil {
 		if p.pid() == 0 {
 			err = c.Restart(ctx, name)
@@ -159,8 +173,8 @@ func (c *ControlPlane) Listen(ctx context.Context, organization string) (url str
 	}
 
 	var deployment *appsv1.Deployment
-	if err := await(ctx, "Tekton to make the Deployment of "+namespace+"'s listener", func(ctx context.Context) (done bool, seen string, _ error) {
-		if deployment, err = c.client.AppsV1().Deployments(namespace).Get(ctx, "el-github-listener", metav1.GetOptions{}); err != nil {
+	if err := await(ctx, "Tekton to make the Deployment "+namespace+"/"+service, func(ctx context.Context) (done bool, seen string, _ error) {
+		if deployment, err = c.client.AppsV1().Deployments(namespace).Get(ctx, service, metav1.GetOptions{}); err != nil {
 			return later(err)
 		}
 		return true, "", nil
@@ -172,9 +186,14 @@ func (c *ControlPlane) Listen(ctx context.Context, organization string) (url str
 	if err != nil {
 		return "", err
 	}
+	env, err := c.secretEnv(ctx, namespace, pod.Containers[0].Env)
+	if err != nil {
+		return "", err
+	}
 	p := &process{
 		name:   name,
 		binary: c.Binary(triggersSink),
+		env:    env,
 		ports:  1,
 		args: func(port []int) []string {
 			// Of two equal flags the last one counts.
@@ -191,4 +210,21 @@ func (c *ControlPlane) Listen(ctx context.Context, organization string) (url str
 		return "", errors.Join(err, p.kill())
 	}
 	return loopbackURL("http", p.port[0]), nil
+}
+
+// secretEnv is the part of a container's environment that comes from Secrets.
+func (c *ControlPlane) secretEnv(ctx context.Context, namespace string, env []corev1.EnvVar) ([]string, error) {
+	var out []string
+	for _, v := range env {
+		if v.ValueFrom == nil || v.ValueFrom.SecretKeyRef == nil {
+			continue
+		}
+		ref := v.ValueFrom.SecretKeyRef
+		secret, err := c.client.CoreV1().Secrets(namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("the listener's %s: %w", v.Name, err)
+		}
+		out = append(out, v.Name+"="+string(secret.Data[ref.Key]))
+	}
+	return out, nil
 }

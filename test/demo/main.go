@@ -124,9 +124,9 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("   Everything is ready, %s after the start.", short(time.Since(began)))
 
 	p.stage("Push to the repository")
-	p.line("   GitHub would send this to the organization's URL, signed with the secret that its claimant got. Here")
-	p.line("   it goes to the organization's listener directly, where the connector would deliver it. The listener,")
-	p.line("   the interceptors that it asks, and its rights are the real ones.")
+	p.line("   GitHub would send this to the organization's public URL, signed with the secret that its claimant got.")
+	p.line("   Here a stand-in takes the way that it would: by the DNS record, the tunnel and the connector's")
+	p.line("   configuration to the listener. The listener, the interceptors that it asks, and its rights are real.")
 	p.line("")
 	if err := w.push(ctx, p, cp, claims); err != nil {
 		return err

@@ -19,8 +19,8 @@ import (
 
 var pipelineRun = schema.GroupVersionKind{Group: "tekton.dev", Version: "v1", Kind: "PipelineRun"}
 
-// push plays GitHub: it sends one push to the example's repository, and shows
-// the run that came of it.
+// push plays GitHub: it sends one push to the example's repository to the public
+// webhook URL, and shows the run that came of it.
 func (w *world) push(ctx context.Context, p *printer, cp *controlplane.ControlPlane, claims []claim) error {
 	organization, err := claimOf(claims, "Organization")
 	if err != nil {
@@ -34,22 +34,25 @@ func (w *world) push(ctx context.Context, p *printer, cp *controlplane.ControlPl
 	if err != nil {
 		return err
 	}
-	url, err := cp.Listen(ctx, organization.GetName())
+	live, err := w.get(ctx, organization.GroupVersionKind(), organization.GetNamespace(), organization.GetName())
 	if err != nil {
 		return err
 	}
-
+	url, _, _ := unstructured.NestedString(live.Object, "status", "webhookURL")
 	repository, branch := text(binding, "repoOrg")+"/"+text(binding, "repoName"), text(binding, "branch")
 	delivery := github.Signed(secret, "push", github.Push(repository, branch).Bytes())
 	p.detail("POST %s", url)
 	p.detail("  a push to %s of https://github.com/%s", branch, repository)
 	p.detail("  X-GitHub-Delivery: %s", delivery.ID)
 	began := time.Now()
-	answer, err := delivery.Send(ctx, http.DefaultClient, url)
+	answer, err := delivery.Send(ctx, cp.Internet(), url)
 	if err != nil {
 		return err
 	}
-	p.detail("%d %s", answer.Status, http.StatusText(answer.Status))
+	if answer.Status != http.StatusAccepted {
+		return fmt.Errorf("%s answered %d", url, answer.Status)
+	}
+	p.detail("%d %s, by the DNS record, the tunnel, a connector and Tekton's listener", answer.Status, http.StatusText(answer.Status))
 
 	run, err := w.awaitRun(ctx, text(binding, "pipelineName"), answer.EventID)
 	if err != nil {

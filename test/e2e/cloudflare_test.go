@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"aphex.io/platform/test/controlplane"
+	"aphex.io/platform/test/github"
 )
 
 func TestAnOrganizationGetsAPublicName(t *testing.T) {
@@ -37,6 +39,25 @@ func TestAnOrganizationGetsAPublicName(t *testing.T) {
 		require.Equal(t, id, credentials["TunnelID"])
 		require.Equal(t, controlplane.CloudflareAccount, credentials["AccountTag"])
 		cp.await(t, tunnel, connected(2))
+	})
+	t.Run("what is sent to its URL reaches its listener, and under another name nothing does", func(t *testing.T) {
+		listener := cp.listen(t, "tunneled")
+		ping := signed(listener.secret, "ping", github.Payload{"zen": "Practicality beats purity."}.Bytes())
+		received, err := ping.Send(t.Context(), cp.Internet(), text(cp.see(t, claim), "status.webhookURL"))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusAccepted, received.Status)
+		require.Contains(t, listener.settled(t, answer{Answer: received}).whole, "event type ping is not allowed")
+
+		_, err = ping.Send(t.Context(), cp.Internet(), "https://nobody.arbiter-dev.com")
+		require.ErrorContains(t, err, "no such host")
+		other, err := cp.Cloudflare().AddRecord(t.Context(), controlplane.CloudflareZone, controlplane.CloudflareRecord{
+			Type: "CNAME", Name: "alias.arbiter-dev.com", Content: id + ".cfargotunnel.com", Proxied: true,
+		})
+		require.NoError(t, err)
+		received, err = ping.Send(t.Context(), cp.Internet(), "https://alias.arbiter-dev.com")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusNotFound, received.Status)
+		require.NoError(t, cp.Cloudflare().RemoveRecord(t.Context(), controlplane.CloudflareZone, other))
 	})
 	t.Run("a rotation replaces the secret and nothing else", func(t *testing.T) {
 		before := cp.see(t, "Secret org-tunneled/cloudflared-credentials-tunneled")

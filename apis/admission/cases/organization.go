@@ -8,6 +8,9 @@ func organizations() []Case {
 		email   = `must be an e-mail address such as "admin@example.com"`
 		once    = "must name each address only once; capital and small letters count as the same"
 		secret  = "spec.webhookSecret: Invalid value: must have 16 to 128 characters, only letters, digits, underscores and hyphens"
+		age     = `must be 1d to 999d, or 24h to 9999h, such as "90d"`
+		either  = "spec.webhookSecretRotation: Invalid value: must not be set beside webhookSecret, which is rotated by giving another one"
+		overlap = `must be 0d to 30d, or 0h to 999h, such as "12h"`
 		label   = "must be a DNS label, since <name>.<webhook domain> becomes a public host name: lower-case letters, digits and hyphens, starting and ending with a letter or digit"
 		tooLong = "must have at most 59 characters, so that the namespace org-<name> has at most 63"
 	)
@@ -25,6 +28,17 @@ func organizations() []Case {
 		{Name: "one hundred administrators", Patch: admins(many(100, "admin%d@acme-corp.com")...)},
 		{Name: "a webhook secret of 16 characters", Patch: spec("webhookSecret", strings.Repeat("s", 16))},
 		{Name: "a webhook secret of 128 characters", Patch: spec("webhookSecret", strings.Repeat("s", 128))},
+		{Name: "a webhook secret that is rotated by age", Patch: spec("webhookSecretRotation", "90d")},
+		{Name: "a webhook secret that is rotated every day", Patch: spec("webhookSecretRotation", "1d")},
+		{Name: "a webhook secret that is rotated every 24 hours", Patch: spec("webhookSecretRotation", "24h")},
+		{Name: "a webhook secret that is rotated after 999 days", Patch: spec("webhookSecretRotation", "999d")},
+		{Name: "a webhook secret that is rotated after 9999 hours", Patch: spec("webhookSecretRotation", "9999h")},
+		{Name: "an overlap of hours", Patch: spec("webhookSecretOverlap", "12h")},
+		{Name: "an overlap of 999 hours", Patch: spec("webhookSecretOverlap", "999h")},
+		{Name: "an overlap of 30 days", Patch: spec("webhookSecretOverlap", "30d")},
+		{Name: "an overlap beside a given secret", Patch: `spec: {webhookSecret: my-custom-secret, webhookSecretOverlap: 2d}`},
+		{Name: "no overlap in hours", Patch: spec("webhookSecretOverlap", "0h")},
+		{Name: "no overlap in days", Patch: spec("webhookSecretOverlap", "0d")},
 		{Name: "another display name later", Update: true, Patch: spec("displayName", "ACME Inc.")},
 		{Name: "other administrators later", Update: true, Patch: admins("new@acme-corp.com")},
 		{Name: "a webhook secret later", Update: true, Patch: spec("webhookSecret", "another-custom-secret")},
@@ -61,6 +75,30 @@ func organizations() []Case {
 		{Name: "a webhook secret of 129 characters", Patch: spec("webhookSecret", strings.Repeat("s", 129)), Want: "spec.webhookSecret: Too long: may not be more than 128"},
 		{Name: "a webhook secret with a dollar sign", Patch: spec("webhookSecret", "my-$ecret-custom-secret"), Want: secret},
 		{Name: "a webhook secret with a line break at the end", Patch: spec("webhookSecret", "my-custom-secret\n"), Want: secret},
+		{Name: "a rotation of a given secret by age", Patch: `spec: {webhookSecret: my-custom-secret, webhookSecretRotation: 90d}`, Want: either},
+		{Name: "a rotation by age without a unit", Patch: spec("webhookSecretRotation", "90"), Want: age},
+		{Name: "a rotation by age in weeks", Patch: spec("webhookSecretRotation", "12w"), Want: age},
+		{Name: "a rotation by age in minutes", Patch: spec("webhookSecretRotation", "9999m"), Want: age},
+		{Name: "a rotation by age of two units", Patch: spec("webhookSecretRotation", "1d12h"), Want: age},
+		{Name: "a rotation by age of a day and a half", Patch: spec("webhookSecretRotation", "1.5d"), Want: age},
+		{Name: "a rotation every 23 hours", Patch: spec("webhookSecretRotation", "23h"), Want: age},
+		{Name: "a rotation all the time", Patch: spec("webhookSecretRotation", "0d"), Want: age},
+		{Name: "a rotation in the past", Patch: spec("webhookSecretRotation", "-90d"), Want: age},
+		{Name: "a rotation by age with a blank", Patch: spec("webhookSecretRotation", " 90d"), Want: age},
+		{Name: "a rotation by age with a line break at the end", Patch: spec("webhookSecretRotation", "90d\n"), Want: age},
+		{Name: "a rotation by age with a zero before", Patch: spec("webhookSecretRotation", "090d"), Want: age},
+		{Name: "an empty webhook secret rotation", Patch: spec("webhookSecretRotation", ""), Want: age},
+		{Name: "a rotation after 1000 days", Patch: spec("webhookSecretRotation", "1000d"), Want: age},
+		{Name: "a rotation after 10000 hours", Patch: spec("webhookSecretRotation", "10000h"), Want: "spec.webhookSecretRotation: Too long: may not be more than 5"},
+		{Name: "a rotation by age that is a number", Patch: "spec: {webhookSecretRotation: 90}", Want: "spec.webhookSecretRotation in body must be of type string"},
+		{Name: "an overlap without a unit", Patch: spec("webhookSecretOverlap", "0"), Want: overlap},
+		{Name: "an overlap of 31 days", Patch: spec("webhookSecretOverlap", "31d"), Want: overlap},
+		{Name: "an overlap of 1000 hours", Patch: spec("webhookSecretOverlap", "1000h"), Want: overlap},
+		{Name: "an overlap in minutes", Patch: spec("webhookSecretOverlap", "30m"), Want: overlap},
+		{Name: "an overlap in the past", Patch: spec("webhookSecretOverlap", "-1h"), Want: overlap},
+		{Name: "an empty webhook secret overlap", Patch: spec("webhookSecretOverlap", ""), Want: overlap},
+		{Name: "an overlap with a line break at the end", Patch: spec("webhookSecretOverlap", "12h\n"), Want: overlap},
+		{Name: "a rotation by age of what was given, later", Update: true, Patch: `spec: {webhookSecret: my-custom-secret, webhookSecretRotation: 90d}`, Want: either},
 		{Name: "suspend as a word", Patch: spec("suspend", "yes"), Want: "spec.suspend in body must be of type boolean"},
 		{Name: "a display name taken out later", Update: true, Patch: without("displayName"), Want: "spec.displayName: Required value"},
 		{Name: "a duplicate administrator later", Update: true, Patch: admins("a@acme-corp.com", "A@acme-corp.com"), Want: once},

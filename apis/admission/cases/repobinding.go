@@ -16,6 +16,7 @@ func repoBindings() []Case {
 	claims := []Case{
 		{Name: "a binding as its documentation has it"},
 		{Name: "a binding with every optional field", Patch: "spec: {permissionProfile: elevated, branch: release/1.2, suspend: true}"},
+		{Name: "a binding of every event", Patch: "spec: {events: [push, tag, pull_request], branches: [main, 'release/**'], tags: ['v*'], paths: ['src/**', '!**/*.md'], pullRequests: {forks: true}}"},
 		{Name: "a binding whose claim asks for its connection secret", Patch: "spec: {writeConnectionSecretToRef: {name: my-application-webhook}}"},
 		{Name: "an owner of 39 and a repository of 100 characters", Patch: fmt.Sprintf("spec: {repoOrg: %s, repoName: %s}", strings.Repeat("o", 39), strings.Repeat("r", 100))},
 		{Name: "an organization of 59 characters", Patch: spec("aphexOrg", strings.Repeat("a", 59))},
@@ -70,6 +71,7 @@ func repoBindings() []Case {
 		{Name: "another repository later", Update: true, Patch: spec("repoName", "other"), Want: "spec.repoName: Forbidden: " + changed},
 		{Name: "another pipeline name later", Update: true, Patch: spec("pipelineName", "other"), Want: "spec.pipelineName: Forbidden: " + changed},
 	}
+	claims = append(claims, events()...)
 	for _, reserved := range []string{
 		"argocd", "auth-system", "cert-manager", "crossplane-system", "default", "external-secrets", "kube-node-lease",
 		"kube-public", "kube-system", "org-acme-corp", "org-", "pipeline-catalog", "pipeline-system", "platform-system",
@@ -94,6 +96,82 @@ func repoBindings() []Case {
 		{Name: "an XRepoBinding with another pipeline name later", Update: true, Patch: spec("pipelineName", "other"), Want: "spec.pipelineName: Forbidden: " + changed},
 	}
 	return append(of("RepoBinding", claims), of("XRepoBinding", composites)...)
+}
+
+// events checks which events may start a run, and what narrows them.
+func events() []Case {
+	const (
+		branch    = "must be a branch that git accepts, or a pattern of such"
+		tag       = "must be a tag that git accepts, or a pattern of such"
+		path      = "must be a pattern of files from the root of the repository"
+		wildcards = "must have at most 8 wildcards, each of which is * or **"
+	)
+	branches := func(list ...string) string { return fmt.Sprintf("spec: {branches: [%s]}", quoted(list)) }
+	tags := func(list ...string) string { return fmt.Sprintf("spec: {events: [tag], tags: [%s]}", quoted(list)) }
+	paths := func(list ...string) string { return fmt.Sprintf("spec: {paths: [%s]}", quoted(list)) }
+	all := []Case{
+		{Name: "tags only", Patch: "spec: {events: [tag]}"},
+		{Name: "pull requests of some branches only", Patch: "spec: {events: [pull_request], branches: [main, next]}"},
+		{Name: "pull requests of one branch", Patch: "spec: {events: [pull_request], branch: next}"},
+		{Name: "pull requests from forks in so many words not", Patch: "spec: {events: [pull_request], pullRequests: {forks: false}}"},
+		{Name: "20 branches", Patch: branches(many(20, "release/%d")...)},
+		{Name: "a branch of 244 characters in the list", Patch: branches(strings.Repeat("b", 244))},
+		{Name: "a pattern of 8 wildcards", Patch: branches("*a**b*c**d*e**f*g**")},
+		{Name: "every branch", Patch: branches("**")},
+		{Name: "a branch that is written with quotes and one outside ASCII", Patch: branches(`it's-"quoted"/*`, "機能/**")},
+		{Name: "tags by name and by pattern", Patch: tags("latest", "v*", "release/**")},
+		{Name: "20 patterns of paths", Patch: paths(many(20, "src/%d/**")...)},
+		{Name: "paths of which some are taken out and in again", Patch: paths("src/**", "!src/**/*.md", "src/README.md")},
+		{Name: "a pattern of paths with blanks, quotes and hidden parts", Patch: paths(`.github/it's "new" (1)/*.yml`)},
+		{Name: "a pattern of paths of 256 characters", Patch: paths(strings.Repeat("p", 256))},
+		{Name: "other events later", Update: true, Patch: "spec: {events: [tag, pull_request], branches: ['*'], tags: ['v*']}"},
+
+		{Name: "no event", Patch: "spec: {events: []}", Want: "spec.events in body should have at least 1 items"},
+		{Name: "an event that starts nothing", Patch: "spec: {events: [release]}", Want: `spec.events[0]: Unsupported value: "release": supported values: "push", "tag", "pull_request"`},
+		{Name: "an event in capital letters", Patch: "spec: {events: [Push]}", Want: `spec.events[0]: Unsupported value: "Push"`},
+		{Name: "an event named twice", Patch: "spec: {events: [push, push]}", Want: "must name each event only once"},
+		{Name: "four events", Patch: "spec: {events: [push, tag, pull_request, push]}", Want: "spec.events: Too many: 4: must have at most 3 items"},
+		{Name: "branch beside branches", Patch: "spec: {branch: main, branches: [next]}", Want: "spec.branches: Invalid value: must not be given beside branch"},
+		{Name: "branches without an event that has one", Patch: "spec: {events: [tag], branches: [main]}", Want: "spec.events: Invalid value: must have push or pull_request where branch or branches is given"},
+		{Name: "branch without an event that has one", Patch: "spec: {events: [tag], branch: main}", Want: "spec.events: Invalid value: must have push or pull_request where branch or branches is given"},
+		{Name: "tags without the event", Patch: "spec: {tags: ['v*']}", Want: "spec.events: Invalid value: must have tag where tags is given"},
+		{Name: "paths without pushes", Patch: "spec: {events: [tag, pull_request], paths: ['src/**']}", Want: "spec.events: Invalid value: must have push where paths is given, since GitHub names changed files in no other event"},
+		{Name: "forks without pull requests", Patch: "spec: {pullRequests: {forks: true}}", Want: "spec.events: Invalid value: must have pull_request where pullRequests is given"},
+		{Name: "a pull request setting that does not exist", Patch: "spec: {events: [pull_request], pullRequests: {drafts: true}}", Want: `unknown field "spec.pullRequests.drafts"`},
+		{Name: "no branches", Patch: branches(), Want: "spec.branches in body should have at least 1 items"},
+		{Name: "21 branches", Patch: branches(many(21, "release/%d")...), Want: "spec.branches: Too many: 21: must have at most 20 items"},
+		{Name: "a branch named twice", Patch: branches("main", "main"), Want: "must name each branch only once"},
+		{Name: "an empty branch in the list", Patch: branches(""), Want: "spec.branches[0] in body should be at least 1 chars long"},
+		{Name: "a branch of 245 characters in the list", Patch: branches(strings.Repeat("b", 245)), Want: "spec.branches[0]: Too long: may not be more than 244"},
+		{Name: "a pattern of 9 wildcards", Patch: branches("*a*b*c*d*e*f*g*h*"), Want: wildcards},
+		{Name: "a pattern of three stars", Patch: branches("release/***"), Want: wildcards},
+		{Name: "no tags", Patch: tags(), Want: "spec.tags in body should have at least 1 items"},
+		{Name: "21 tags", Patch: tags(many(21, "v%d")...), Want: "spec.tags: Too many: 21: must have at most 20 items"},
+		{Name: "a tag named twice", Patch: tags("v*", "v*"), Want: "must name each tag only once"},
+		{Name: "a tag with refs/tags/", Patch: tags("refs/tags/v1"), Want: tag},
+		{Name: "a tag with a set of characters", Patch: tags("v[0-9]*"), Want: tag},
+		{Name: "no patterns of paths", Patch: paths(), Want: "spec.paths in body should have at least 1 items"},
+		{Name: "21 patterns of paths", Patch: paths(many(21, "src/%d/**")...), Want: "spec.paths: Too many: 21: must have at most 20 items"},
+		{Name: "paths that begin with one that is taken out", Patch: paths("!docs/**", "**"), Want: "spec.paths: Invalid value: must begin with a pattern without !"},
+		{Name: "an empty pattern of paths", Patch: paths(""), Want: "spec.paths[0] in body should be at least 1 chars long"},
+		{Name: "a pattern of paths of 257 characters", Patch: paths(strings.Repeat("p", 257)), Want: "spec.paths[0]: Too long: may not be more than 256"},
+		{Name: "a pattern of paths with 9 wildcards", Patch: paths("*a*b*c*d*e*f*g*h*"), Want: wildcards},
+	}
+	for what, b := range map[string]string{
+		"a blank": "my *", "a line break": "release/*\n", "two dots": "a..*", "a question mark": "v?", "a set": "[ab]*", "@{": "*@{1}",
+		"a backslash": `a\*`, "refs/heads/": "refs/heads/*", "a slash first": "/*", "a slash last": "*/", "two slashes": "*//x",
+		"a hidden part": "*/.x", ".lock": "*.lock", "a hyphen first": "-*", "an exclamation mark first": "!main", "HEAD": "HEAD", "@": "@",
+	} {
+		all = append(all, Case{Name: "a pattern of branches with " + what, Patch: branches(b), Want: branch})
+	}
+	for what, p := range map[string]string{
+		"a slash first": "/src/**", "a slash first and an exclamation mark": "!/src/**", "a slash last": "src/", "two slashes": "src//x",
+		"the folder itself": "./src", "the folder above": "src/../x", "a question mark": "a?.go", "a set": "[ab].go", "a backslash": `src\x`,
+		"a line break": "src/\n", "a NUL": "a\x00b", "two exclamation marks": "!!src",
+	} {
+		all = append(all, Case{Name: "a pattern of paths with " + what, Patch: paths("**", p), Want: path})
+	}
+	return append(all, Case{Name: "a pattern of paths that is an exclamation mark", Patch: paths("**", "!"), Want: path})
 }
 
 // branches checks each branch name in both kinds that have one.

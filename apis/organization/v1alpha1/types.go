@@ -41,6 +41,11 @@ type OrganizationSpec struct {
 	// WebhookSecret signs GitHub's deliveries; 16 to 128 letters, digits, underscores and hyphens. Absent means that one
 	// is made once and kept; taking a given one out of the spec keeps it too.
 	WebhookSecret string `json:"webhookSecret,omitempty"`
+	// WebhookSecretRotation is how old a generated secret gets before it is rotated, such as "90d"; absent means that it is
+	// rotated on demand only. It excludes WebhookSecret.
+	WebhookSecretRotation string `json:"webhookSecretRotation,omitempty"`
+	// WebhookSecretOverlap is how long the previous secret stays valid after a rotation, such as "12h"; absent means 24h.
+	WebhookSecretOverlap string `json:"webhookSecretOverlap,omitempty"`
 	// Suspend stops new pipeline runs of the whole organization. Tunnel, DNS and tenants stay.
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -51,12 +56,24 @@ type OrganizationStatus struct {
 	Namespace string `json:"namespace,omitempty"`
 	// WebhookURL is the public URL to enter in GitHub.
 	WebhookURL string `json:"webhookURL,omitempty"`
+	// WebhookSecret tells of the rotations of the webhook secret, absent if there was none and none is due.
+	WebhookSecret *WebhookSecretStatus `json:"webhookSecret,omitempty"`
 	// ClusterSecretStore is the External Secrets store that reads this organization's secrets, org-<name>-store.
 	ClusterSecretStore string `json:"clusterSecretStore,omitempty"`
 	// Phase is Pending, Active or Failed.
 	Phase string `json:"phase,omitempty"`
 	// Message says in one sentence where things stand.
 	Message string `json:"message,omitempty"`
+}
+
+// WebhookSecretStatus tells of the webhook secret's rotations, in times as RFC 3339 has them, and never the secret.
+type WebhookSecretStatus struct {
+	// LastRotated is when the secret was rotated last.
+	LastRotated string `json:"lastRotated,omitempty"`
+	// PreviousValidUntil is until when the secret before that is good too, absent if it is not.
+	PreviousValidUntil string `json:"previousValidUntil,omitempty"`
+	// NextRotation is when the secret gets too old.
+	NextRotation string `json:"nextRotation,omitempty"`
 }
 
 // XOrganization is the composite resource (XR) that Crossplane makes for a claim, and that the function gets.

@@ -3,7 +3,9 @@ package v1alpha1
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"aphex.io/platform/apis/internal/rules"
 )
@@ -12,8 +14,11 @@ import (
 const MaxNameLength = 59
 
 var (
-	displayName   = regexp.MustCompile(`^[a-zA-Z0-9\s\-\.]+$`)
-	email         = regexp.MustCompile(`^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}$`)
+	displayName = regexp.MustCompile(`^[a-zA-Z0-9\s\-\.]+$`)
+	email       = regexp.MustCompile(`^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}$`)
+	// Days, or hours.
+	rotation      = regexp.MustCompile(`^([1-9][0-9]{0,2}d|(2[4-9]|[3-9][0-9]|[1-9][0-9]{2,3})h)$`)
+	overlap       = regexp.MustCompile(`^(([0-9]|[12][0-9]|30)d|(0|[1-9][0-9]{0,2})h)$`)
 	webhookSecret = regexp.MustCompile(`^[a-zA-Z0-9_-]{16,128}$`)
 )
 
@@ -36,5 +41,35 @@ func (s OrganizationSpec) Validate(name string) []string {
 	}
 	p.Add(s.WebhookSecret == "" || webhookSecret.MatchString(s.WebhookSecret), "spec.webhookSecret",
 		"must have 16 to 128 characters, only letters, digits, underscores and hyphens")
+	p.Add(s.WebhookSecretRotation == "" || rotation.MatchString(s.WebhookSecretRotation), "spec.webhookSecretRotation",
+		`must be 1d to 999d, or 24h to 9999h, such as "90d"`)
+	p.Add(s.WebhookSecretRotation == "" || s.WebhookSecret == "", "spec.webhookSecretRotation",
+		"must not be set beside webhookSecret, which is rotated by giving another one")
+	p.Add(s.WebhookSecretOverlap == "" || overlap.MatchString(s.WebhookSecretOverlap), "spec.webhookSecretOverlap",
+		`must be 0d to 30d, or 0h to 999h, such as "12h"`)
 	return p.Sorted()
+}
+
+// defaultOverlap is that of the XRD.
+const defaultOverlap = 24 * time.Hour
+
+// Rotation is how old a generated webhook secret gets before it is rotated, 0 for any age.
+func (s OrganizationSpec) Rotation() time.Duration { return period(s.WebhookSecretRotation) }
+
+// Overlap is how long the previous webhook secret stays valid after a rotation.
+func (s OrganizationSpec) Overlap() time.Duration {
+	if s.WebhookSecretOverlap == "" {
+		return defaultOverlap
+	}
+	return period(s.WebhookSecretOverlap)
+}
+
+// period is what a valid text says in days or hours.
+func period(text string) time.Duration {
+	number, days := strings.CutSuffix(text, "d")
+	n, _ := strconv.Atoi(strings.TrimSuffix(number, "h")) // 0 for what Validate refuses
+	if days {
+		n *= 24
+	}
+	return time.Duration(n) * time.Hour
 }

@@ -4,6 +4,7 @@ package v1alpha1
 
 import (
 	"cmp"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -51,8 +52,19 @@ const (
 	PermissionProfileElevated = "elevated"
 )
 
-// DefaultBranch is the branch whose pushes start a run unless the spec names another.
-const DefaultBranch = "main"
+// The events that start a run. GitHub sends a tag as a push.
+const (
+	EventPush        = "push"
+	EventTag         = "tag"
+	EventPullRequest = "pull_request"
+)
+
+const (
+	// DefaultBranch is the branch that counts unless the spec names others.
+	DefaultBranch = "main"
+	// AnyTag is the pattern of the tags that count unless the spec names some.
+	AnyTag = "**"
+)
 
 // The keys of the connection secret that a claim may ask for with writeConnectionSecretToRef.
 const (
@@ -77,15 +89,55 @@ type RepoBindingSpec struct {
 	PipelineSpec string `json:"pipelineSpec"`
 	// PermissionProfile is standard or elevated; absent means standard.
 	PermissionProfile string `json:"permissionProfile,omitempty"`
-	// Branch is the Git branch whose pushes start a run; absent means main.
+	// Events are those that start a run: push, tag, pull_request; absent means push.
+	Events []string `json:"events,omitempty"`
+	// Branch stands for Branches with one name; absent means main, unless Branches is given.
 	Branch string `json:"branch,omitempty"`
+	// Branches are names and patterns of the Git branches that are pushed to, or that pull requests are to be merged into.
+	Branches []string `json:"branches,omitempty"`
+	// Tags are names and patterns of Git tags; absent means every tag.
+	Tags []string `json:"tags,omitempty"`
+	// Paths are patterns of files of which a push to a branch has to change one; absent means any.
+	Paths []string `json:"paths,omitempty"`
+	// PullRequests says which pull requests start a run.
+	PullRequests PullRequests `json:"pullRequests,omitzero"`
 	// Suspend withdraws the trigger. Everything else stays.
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// BranchOrDefault is the branch, also where the schema's default was not applied, as in an XR made before it existed.
-func (s RepoBindingSpec) BranchOrDefault() string {
-	return cmp.Or(s.Branch, DefaultBranch)
+// PullRequests says which pull requests start a run.
+type PullRequests struct {
+	// Forks lets pull requests from forks start runs, with the rights of the pipeline's service account.
+	Forks bool `json:"forks,omitempty"`
+}
+
+// EventsOrDefault are the events, also where the schema's default was not applied, as in an XR made before it existed.
+func (s RepoBindingSpec) EventsOrDefault() []string {
+	if len(s.Events) == 0 {
+		return []string{EventPush}
+	}
+	return s.Events
+}
+
+// StartsOn tells whether an event starts runs.
+func (s RepoBindingSpec) StartsOn(event string) bool {
+	return slices.Contains(s.EventsOrDefault(), event)
+}
+
+// BranchesOrDefault are the names and patterns of the branches that count.
+func (s RepoBindingSpec) BranchesOrDefault() []string {
+	if len(s.Branches) == 0 {
+		return []string{cmp.Or(s.Branch, DefaultBranch)}
+	}
+	return s.Branches
+}
+
+// TagsOrDefault are the names and patterns of the tags that count.
+func (s RepoBindingSpec) TagsOrDefault() []string {
+	if len(s.Tags) == 0 {
+		return []string{AnyTag}
+	}
+	return s.Tags
 }
 
 // PermissionProfileOrDefault is the profile, also where the schema's default was not applied.
@@ -111,7 +163,7 @@ type WebhookConfiguration struct {
 	URL string `json:"url"`
 	// Secret tells where the secret is, <namespace>/<name>#<key>; never the secret itself.
 	Secret string `json:"secret"`
-	// Events are the GitHub events to send, such as push.
+	// Events are the GitHub events to send: push, which tells of tags too, and pull_request.
 	Events []string `json:"events"`
 }
 

@@ -30,10 +30,23 @@ func TestNamesAgreeWithTheXRD(t *testing.T) {
 
 func TestDefaultsWithoutASchema(t *testing.T) {
 	absent := v1alpha1.RepoBindingSpec{}
-	require.Equal(t, "main", absent.BranchOrDefault())
+	require.Equal(t, []string{"push"}, absent.EventsOrDefault())
+	require.Equal(t, []string{"main"}, absent.BranchesOrDefault())
+	require.Equal(t, []string{"**"}, absent.TagsOrDefault())
 	require.Equal(t, "standard", absent.PermissionProfileOrDefault())
+	require.True(t, absent.StartsOn("push"))
+	require.False(t, absent.StartsOn("pull_request"))
 
-	given := v1alpha1.RepoBindingSpec{Branch: "release", PermissionProfile: "elevated"}
-	require.Equal(t, "release", given.BranchOrDefault())
+	given := v1alpha1.RepoBindingSpec{
+		Events: []string{"tag", "pull_request"}, Branch: "release", Tags: []string{"v*"}, PermissionProfile: "elevated",
+	}
+	require.Equal(t, []string{"tag", "pull_request"}, given.EventsOrDefault())
+	require.Equal(t, []string{"release"}, given.BranchesOrDefault())
+	require.Equal(t, []string{"v*"}, given.TagsOrDefault())
 	require.Equal(t, "elevated", given.PermissionProfileOrDefault())
+	require.True(t, given.StartsOn("pull_request"))
+	require.False(t, given.StartsOn("push"))
+
+	several := v1alpha1.RepoBindingSpec{Branches: []string{"main", "release/*"}}
+	require.Equal(t, []string{"main", "release/*"}, several.BranchesOrDefault())
 }

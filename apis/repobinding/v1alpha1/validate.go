@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -69,6 +70,84 @@ func (s RepoBindingSpec) Validate() []string {
 		"must have at most 262144 bytes (256 KiB); characters outside ASCII take two to four bytes")
 	profiles := []string{PermissionProfileStandard, PermissionProfileElevated}
 	p.Add(slices.Contains(profiles, s.PermissionProfileOrDefault()), "spec.permissionProfile", "must be "+strings.Join(profiles, " or "))
-	p.Branch("spec.branch", s.BranchOrDefault())
+	s.validateEvents(&p)
 	return p.Sorted()
+}
+
+func (s RepoBindingSpec) validateEvents(p *rules.Problems) {
+	events := []string{EventPush, EventTag, EventPullRequest}
+	if s.Events != nil {
+		p.Count("spec.events", len(s.Events), 1, len(events))
+	}
+	for i, e := range s.Events {
+		p.Add(slices.Contains(events, e), fmt.Sprintf("spec.events[%d]", i), "must be one of "+strings.Join(events, ", "))
+	}
+	p.Add(onlyOnce(s.Events), "spec.events", "must name each event only once")
+	if s.Branch != "" {
+		p.Branch("spec.branch", s.Branch)
+	}
+	p.Add(s.Branch == "" || s.Branches == nil, "spec.branches",
+		"must not be given beside branch, which stands for a list of one; name that branch here and set branch to null")
+	p.Add(s.Branch == "" && s.Branches == nil || s.StartsOn(EventPush) || s.StartsOn(EventPullRequest), "spec.events",
+		"must have push or pull_request where branch or branches is given")
+	p.Add(s.Tags == nil || s.StartsOn(EventTag), "spec.events", "must have tag where tags is given")
+	p.Add(s.Paths == nil || s.StartsOn(EventPush), "spec.events",
+		"must have push where paths is given, since GitHub names changed files in no other event")
+	p.Add(s.PullRequests == PullRequests{} || s.StartsOn(EventPullRequest), "spec.events",
+		"must have pull_request where pullRequests is given")
+	validateRefs(p, "spec.branches", "branch", s.Branches)
+	validateRefs(p, "spec.tags", "tag", s.Tags)
+	s.validatePaths(p)
+}
+
+func onlyOnce(list []string) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(list)))) == len(list)
+}
+
+const (
+	maxPatterns = 20
+	// maxRefLength leaves room for refs/heads/ within 255 bytes, GitHub's limit.
+	maxRefLength  = 244
+	maxPathLength = 256
+)
+
+var (
+	badRef    = regexp.MustCompile(`[\x00-\x20\x7f~^:?\[\\]|\.\.|@\{|//|^[-/!]|^refs/|[/.]$|(^|/)\.|\.lock(/|$)`)
+	badPath   = regexp.MustCompile(`[\x00-\x1f\x7f?\[\]\\]|//|^!?/|/$|(^!?|/)\.{1,2}(/|$)|^!!|^!$`)
+	wildcards = regexp.MustCompile(`^[^*]*(\*{1,2}([^*]+|$)){0,8}$`)
+)
+
+// validateRefs checks names and patterns of branches or tags by the rules of git check-ref-format.
+func validateRefs(p *rules.Problems, path, what string, patterns []string) {
+	if patterns == nil {
+		return
+	}
+	p.Count(path, len(patterns), 1, maxPatterns)
+	p.Add(onlyOnce(patterns), path, "must name each "+what+" only once")
+	for i, pattern := range patterns {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		p.Text(at, pattern, maxRefLength, nil, "")
+		p.Add(pattern != "@" && pattern != "HEAD" && !badRef.MatchString(pattern), at,
+			"must be a "+what+" that git accepts, or a pattern of such: no blanks, control characters or any of ~ ^ : ? [ \\, "+
+				`no "..", "@{" or "//", no part that starts with "." or ends with ".lock", no "-", "/", "!" or "refs/" at the start, `+
+				`no "/" or "." at the end, not "@" or "HEAD"`)
+		p.Add(wildcards.MatchString(pattern), at, "must have at most 8 wildcards, each of which is * or **")
+	}
+}
+
+func (s RepoBindingSpec) validatePaths(p *rules.Problems) {
+	if s.Paths == nil {
+		return
+	}
+	p.Count("spec.paths", len(s.Paths), 1, maxPatterns)
+	p.Add(len(s.Paths) == 0 || !strings.HasPrefix(s.Paths[0], "!"), "spec.paths",
+		"must begin with a pattern without !, from which those with ! take something out")
+	for i, pattern := range s.Paths {
+		at := fmt.Sprintf("spec.paths[%d]", i)
+		p.Text(at, pattern, maxPathLength, nil, "")
+		p.Add(!badPath.MatchString(pattern), at,
+			`must be a pattern of files from the root of the repository, such as "src/**", "!src/**/*.md" or "go.mod": `+
+				`no "/" at the start or end, no "//", no part "." or "..", no control characters or any of ? [ ] \, one "!" at most at the start`)
+		p.Add(wildcards.MatchString(pattern), at, "must have at most 8 wildcards, each of which is * or **")
+	}
 }

@@ -20,6 +20,8 @@ const (
 	LabelPhase          = "platform.aphex/phase"
 	LabelClaimNamespace = "platform.aphex/claim-namespace"
 	LabelSuspended      = "platform.aphex/suspended"
+	// LabelShard is on the Triggers of an organization whose listener is sharded.
+	LabelShard = "platform.aphex/shard"
 
 	// LabelTenantOrg opens an organization's secrets to a namespace. An admission policy of the package lets only
 	// Crossplane and cluster admins set it.

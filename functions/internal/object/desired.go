@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -31,6 +32,12 @@ type Condition struct {
 	Message string
 }
 
+// Event is something that happened in this run, for the users of the XR and of its claim.
+type Event struct {
+	Reason  string
+	Message string
+}
+
 // Resource is one desired composed resource.
 type Resource struct {
 	Object *structpb.Struct
@@ -51,6 +58,9 @@ type Desired struct {
 	Conditions []Condition
 	// Connection holds the keys of the claim's connection secret.
 	Connection map[string][]byte
+
+	events  []Event
+	runNext time.Time
 
 	seen      *Observed
 	resources map[string]Resource
@@ -237,6 +247,28 @@ func (d *Desired) Resources() map[string]Resource { return d.resources }
 
 // Keys are the keys of Resources, sorted.
 func (d *Desired) Keys() []string { return slices.Sorted(maps.Keys(d.resources)) }
+
+// Has tells whether the object of this key is emitted.
+func (d *Desired) Has(key string) bool {
+	_, ok := d.resources[key]
+	return ok
+}
+
+// Event records what happened in this run, and in no other.
+func (d *Desired) Event(reason, message string) { d.events = append(d.events, Event{reason, message}) }
+
+// Events are those that Event recorded.
+func (d *Desired) Events() []Event { return d.events }
+
+// RunAgainAt asks for another run at that time, even if nothing changes. Of several times the first one counts.
+func (d *Desired) RunAgainAt(at time.Time) {
+	if d.runNext.IsZero() || at.Before(d.runNext) {
+		d.runNext = at
+	}
+}
+
+// RunsAgainAt is the first time that RunAgainAt asked for, zero if none.
+func (d *Desired) RunsAgainAt() time.Time { return d.runNext }
 
 // Fail records an error that makes the whole answer unusable.
 func (d *Desired) Fail(err error) { d.errs = append(d.errs, err) }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Identity names a composite resource the way its users do.
@@ -54,6 +55,9 @@ func (s Selector) key() string {
 type Observed struct {
 	// Identity names the composite resource.
 	Identity Identity
+	// Now is the time of the request: in UTC, and to the second, which is as exact as what is written down of it. Only what
+	// is due at a time may depend on it, and asks for its run with Desired.RunAgainAt.
+	Now time.Time
 	// Offline is set where not even the XR's own CRD can be seen: a render without a cluster. All neighbours are then
 	// taken for present. See Served.
 	Offline bool

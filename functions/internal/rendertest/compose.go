@@ -36,7 +36,7 @@ func Compose[T any](tb testing.TB, compose runner.Compose[T], xr *T, c Cluster) 
 	required := map[string][]object.Object{}
 	for range iterations + 1 {
 		seen := object.NewObserved(identity(w.xr), composed, required, &counter{})
-		seen.Offline = c.Offline
+		seen.Now, seen.Offline = start, c.Offline
 		d, err := compose(xr, seen)
 		if !seen.Pending() {
 			return d, err

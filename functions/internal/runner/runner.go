@@ -28,6 +28,9 @@ import (
 // drops events once an XR had too many of them (its circuit breaker), and the one that was awaited may be among those.
 const ttlWhileWaiting = 30 * time.Second
 
+// minTTL keeps a time that has come from being waited for without a pause.
+const minTTL = time.Second
+
 // lastChange is the status field that the runner keeps: when the rest of the status last changed.
 const lastChange = "lastReconcileTime"
 
@@ -65,6 +68,7 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 	}
 
 	seen := observe(req, xr, f.Entropy)
+	seen.Now = f.Now().UTC().Truncate(time.Second)
 	crd := seen.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", f.CRD)
 	// Until that is answered nothing is known, and to look up a kind that is not served would fail the run.
 	seen.Offline = !crd.Exists() && !seen.Pending()
@@ -197,8 +201,8 @@ func (f *Function[T]) fill(rsp *fnv1.RunFunctionResponse, xr object.Object, seen
 	c.Ready = fnv1.Ready_READY_TRUE
 	if !want.Ready {
 		c.Ready = fnv1.Ready_READY_FALSE
-		rsp.Meta.Ttl = durationpb.New(ttlWhileWaiting)
 	}
+	rsp.Meta.Ttl = durationpb.New(ttl(want, seen.Now))
 
 	for _, cond := range want.Conditions {
 		rsp.Conditions = append(rsp.Conditions, condition(cond))
@@ -206,12 +210,35 @@ func (f *Function[T]) fill(rsp *fnv1.RunFunctionResponse, xr object.Object, seen
 	if e := event(xr, want); e != nil {
 		rsp.Results = append(rsp.Results, e)
 	}
+	for _, e := range want.Events() {
+		r := result(fnv1.Severity_SEVERITY_NORMAL, e.Message, fnv1.Target_TARGET_COMPOSITE_AND_CLAIM)
+		r.Reason = &e.Reason
+		rsp.Results = append(rsp.Results, r)
+	}
 	if seen.Offline {
 		rsp.Results = append(rsp.Results, result(fnv1.Severity_SEVERITY_NORMAL, "No cluster can be seen (not even the CRD "+f.CRD+
 			"), so every neighbour is taken for present; pass required resources to render a particular cluster.",
 			fnv1.Target_TARGET_COMPOSITE))
 	}
 	return nil
+}
+
+// ttl is after how long Crossplane runs the function again at the latest, 0 for not at all. Crossplane makes it up to a
+// tenth longer or shorter at random. A time that is due is therefore approached from before, in a few runs that change
+// nothing, and met within the shortest TTL.
+func ttl(want *object.Desired, now time.Time) time.Duration {
+	var after time.Duration
+	if !want.Ready {
+		after = ttlWhileWaiting
+	}
+	if at := want.RunsAgainAt(); !at.IsZero() {
+		left := at.Sub(now)
+		due := max(minTTL, left-left/11)
+		if after == 0 || due < after {
+			after = due
+		}
+	}
+	return after
 }
 
 // stamp sets when the status last changed. It keeps the time while nothing else changes: a new one on every run would

@@ -172,11 +172,53 @@ status: {phase: Active, message: all is well, lastReconcileTime: "2026-01-16T22:
 	require.Equal(t, []string{`SEVERITY_NORMAL PhaseChanged "Active: all is well" TARGET_COMPOSITE_AND_CLAIM`}, results(rsp))
 }
 
+func TestWhatHappenedIsAnEventOfTheClaim(t *testing.T) {
+	rsp := run(t, composes("Active", "one", func(d *object.Desired) { d.Event("Rotated", "It was old.") }), request(t, claimed+"\nstatus: {phase: Active, message: one}"))
+	require.Equal(t, []string{`SEVERITY_NORMAL Rotated "It was old." TARGET_COMPOSITE_AND_CLAIM`}, results(rsp))
+}
+
 func TestAnXRThatIsNotReadySaysSo(t *testing.T) {
 	rsp := run(t, composes("Pending", "soon", nil), request(t, claimed))
 	require.Equal(t, fnv1.Ready_READY_FALSE, rsp.GetDesired().GetComposite().GetReady())
 	require.Nil(t, rsp.GetDesired().GetComposite().GetConnectionDetails())
 	require.Equal(t, 30*time.Second, rsp.GetMeta().GetTtl().AsDuration(), "an event that Crossplane dropped is not waited for in vain")
+}
+
+func TestTheTimeOfTheRequestReachesComposeToTheSecond(t *testing.T) {
+	var got time.Time
+	run(t, func(xr *xThing, seen *object.Observed) (*object.Desired, error) {
+		got = seen.Now
+		return composes("Active", "ok", nil)(xr, seen)
+	}, request(t, claimed))
+	require.Equal(t, time.Date(2026, 1, 16, 22, 15, 0, 0, time.UTC), got)
+}
+
+// Crossplane takes up to a tenth more or less than the TTL.
+func TestARunThatIsDueComesInTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		due   []time.Duration
+		ready bool
+		want  time.Duration
+	}{
+		"nothing is due, and nothing awaited":      {nil, true, 0},
+		"what is due is approached from before":    {[]time.Duration{11 * time.Hour}, true, 10 * time.Hour},
+		"of several times the first one counts":    {[]time.Duration{22 * time.Hour, 11 * time.Hour, 33 * time.Hour}, true, 10 * time.Hour},
+		"what is due in an instant":                {[]time.Duration{time.Second}, true, time.Second},
+		"what is overdue does not make it spin":    {[]time.Duration{-time.Hour}, true, time.Second},
+		"what is awaited comes before what is due": {[]time.Duration{11 * time.Hour}, false, 30 * time.Second},
+		"what is due comes before what is awaited": {[]time.Duration{11 * time.Second}, false, 10 * time.Second},
+		"what is due in two centuries":             {[]time.Duration{220 * 365 * 24 * time.Hour}, true, 200 * 365 * 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rsp := run(t, composes("Active", "ok", func(d *object.Desired) {
+				d.Ready = c.ready
+				for _, due := range c.due {
+					d.RunAgainAt(now.Add(due))
+				}
+			}), request(t, claimed))
+			require.Equal(t, c.want, rsp.GetMeta().GetTtl().AsDuration())
+		})
+	}
 }
 
 func TestLookupsBecomeRequirements(t *testing.T) {

@@ -34,11 +34,20 @@ type Settings struct {
 	// PodSecurity is the Pod Security level that organization and pipeline namespaces enforce.
 	PodSecurity string `json:"podSecurity"`
 
+	Listener     Listener     `json:"listener"`
 	Cloudflare   Cloudflare   `json:"cloudflare"`
 	Cloudflared  Cloudflared  `json:"cloudflared"`
+	WebhookTest  WebhookTest  `json:"webhookTest"`
 	ArgoCD       ArgoCD       `json:"argocd"`
 	Tenant       Tenant       `json:"tenant"`
 	Integrations Integrations `json:"integrations"`
+}
+
+// Listener is what takes the deliveries of each organization.
+type Listener struct {
+	// Shards are listeners beside the one that has all of an organization's Triggers, each with a part of them and a
+	// webhook URL of its own.
+	Shards int32 `json:"shards"`
 }
 
 // Cloudflare says where tunnels and DNS records are made.
@@ -74,6 +83,12 @@ type ProviderConfig struct {
 type Cloudflared struct {
 	Image    string `json:"image"`
 	Replicas int32  `json:"replicas"`
+}
+
+// WebhookTest is what sends a ping to an organization's webhook on request.
+type WebhookTest struct {
+	// Image is that of function-organization; empty means that there are no tests.
+	Image string `json:"image"`
 }
 
 // ArgoCD says where Argo CD runs.
@@ -174,9 +189,15 @@ func (s *Settings) validate() field.ErrorList {
 		name := strings.TrimSuffix(strings.TrimSuffix(ns, "*"), "-")
 		bad(data.Child("reservedNamespaces").Index(i), ns, validation.IsDNS1123Label(name)...)
 	}
+	if n := s.Listener.Shards; n < 0 || n > maxShards {
+		bad(data.Child("listener", "shards"), n, fmt.Sprintf("must be 0 to %d; each is a listener with two pods in every organization", maxShards))
+	}
 	errs = append(errs, s.Cloudflare.validate(data.Child("cloudflare"))...)
 	if s.Cloudflared.Image == "" || strings.ContainsAny(s.Cloudflared.Image, " \t\n") {
 		bad(data.Child("cloudflared", "image"), s.Cloudflared.Image, "must be an image reference such as docker.io/cloudflare/cloudflared:2026.4.0")
+	}
+	if strings.ContainsAny(s.WebhookTest.Image, " \t\n") {
+		bad(data.Child("webhookTest", "image"), s.WebhookTest.Image, "must be the image reference of function-organization")
 	}
 	if r := s.Cloudflared.Replicas; r < 1 || r > 25 {
 		bad(data.Child("cloudflared", "replicas"), r, "must be 1 to 25, the most connectors that one tunnel may have")
@@ -261,6 +282,9 @@ func Matches(pattern, name string) bool {
 	}
 	return pattern == name
 }
+
+// maxShards is more than helps: the listener's own share of the work does not get less.
+const maxShards = 32
 
 // cloudflareID is an id of an account or a zone.
 var cloudflareID = regexp.MustCompile(`^[0-9a-f]{32}$`)

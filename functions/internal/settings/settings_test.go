@@ -35,8 +35,10 @@ webhookDomain: arbiter-dev.com
 approvedGitHubOrganizations: null
 reservedNamespaces: null
 podSecurity: baseline
+listener: {shards: 0}
 cloudflare: {accountID: "", zone: "", providerConfig: {kind: ClusterProviderConfig, name: default}, accounts: null}
 cloudflared: {image: "docker.io/cloudflare/cloudflared:2026.4.0", replicas: 2}
+webhookTest: {image: ""}
 argocd: {namespace: argocd}
 tenant:
   quota: {requests.cpu: "4", requests.memory: 8Gi, limits.cpu: "8", limits.memory: 16Gi, persistentvolumeclaims: "5", pods: "20"}
@@ -69,6 +71,7 @@ webhookDomain: hooks.example.org
 approvedGitHubOrganizations: [acme-corp]
 reservedNamespaces: [billing, team-*]
 podSecurity: restricted
+listener: {shards: 8}
 cloudflare: {accountID: 0123456789abcdef0123456789abcdef, zone: example.org, providerConfig: {kind: ProviderConfig, name: cf}}
 cloudflared: {image: "registry.example.org/cloudflared:1", replicas: 3}
 argocd: {namespace: gitops}
@@ -84,6 +87,7 @@ integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare:
 		ApprovedGitHubOrganizations: []string{"acme-corp"},
 		ReservedNamespaces:          []string{"billing", "team-*"},
 		PodSecurity:                 "restricted",
+		Listener:                    settings.Listener{Shards: 8},
 		Cloudflare: settings.Cloudflare{
 			AccountID: "0123456789abcdef0123456789abcdef", Zone: "example.org",
 			ProviderConfig: settings.ProviderConfig{Kind: "ProviderConfig", Name: "cf"},
@@ -115,7 +119,7 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 	cases := map[string]struct{ data, want string }{
 		"an unknown setting": {
 			"webhookdomain: example.org",
-			`data: unknown field "webhookdomain"; the settings are approvedGitHubOrganizations, argocd, cloudflare, cloudflared, integrations, podSecurity, reservedNamespaces, tenant, webhookDomain`,
+			`data: unknown field "webhookdomain"; the settings are approvedGitHubOrganizations, argocd, cloudflare, cloudflared, integrations, listener, podSecurity, reservedNamespaces, tenant, webhookDomain, webhookTest`,
 		},
 		"an unknown setting further down":                  {"cloudflare: {providerConfig: {nam: x}}", `data: unknown field "cloudflare.providerConfig.nam"`},
 		"two unknown settings":                             {"a: 1\nb: 2", "unknown field \"a\"\nunknown field \"b\""},
@@ -145,6 +149,9 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 		"an unknown setting of an account":                 {"cloudflare: {accounts: [{organization: a}]}", `data: unknown field "cloudflare.accounts[0].organization"`},
 		"no image":                                         {`cloudflared: {image: ""}`, `data.cloudflared.image: Invalid value: "": must be an image reference`},
 		"an image with a blank":                            {`cloudflared: {image: "a b"}`, `data.cloudflared.image: Invalid value: "a b"`},
+		"an image for tests with a blank":                  {`webhookTest: {image: "a b"}`, `data.webhookTest.image: Invalid value: "a b"`},
+		"fewer than no shards":                             {"listener: {shards: -1}", "data.listener.shards: Invalid value: -1: must be 0 to 32"},
+		"thirty-three shards":                              {"listener: {shards: 33}", "data.listener.shards: Invalid value: 33: must be 0 to 32"},
 		"no connector":                                     {"cloudflared: {replicas: 0}", "data.cloudflared.replicas: Invalid value: 0: must be 1 to 25"},
 		"twenty-six connectors":                            {"cloudflared: {replicas: 26}", "data.cloudflared.replicas: Invalid value: 26: must be 1 to 25"},
 		"an Argo CD namespace with a dot":                  {"argocd: {namespace: argo.cd}", `data.argocd.namespace: Invalid value: "argo.cd"`},
@@ -202,6 +209,7 @@ func TestOrganizationsAreSpreadOverAccounts(t *testing.T) {
 	s, err := settings.Read(with(t, `
 webhookDomain: example.com
 podSecurity: restricted
+listener: {shards: 8}
 cloudflare:
   providerConfig: {name: first}
   accounts:

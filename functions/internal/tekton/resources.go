@@ -31,7 +31,9 @@ type PodSpec struct {
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints"`
 }
 
-// Container is the listener's only container, which has neither name nor image here.
+// Container is the listener's only container, which has neither name nor image here. Tekton takes its environment only
+// from Secrets.
 type Container struct {
+	Env       []corev1.EnvVar             `json:"env,omitempty"`
 	Resources corev1.ResourceRequirements `json:"resources"`
 }

@@ -82,10 +82,13 @@ type TriggerSpec struct {
 	Template     TemplateRef   `json:"template"`
 }
 
-// BindingRef names a TriggerBinding of the Trigger's namespace.
+// BindingRef names a TriggerBinding of the Trigger's namespace, or is one parameter itself.
 type BindingRef struct {
-	Ref  string `json:"ref"`
-	Kind string `json:"kind"`
+	Ref  string `json:"ref,omitempty"`
+	Kind string `json:"kind,omitempty"`
+	Name string `json:"name,omitempty"`
+	// Value may hold $(…) expressions, as that of a Param.
+	Value string `json:"value,omitempty"`
 }
 
 // TemplateRef names a TriggerTemplate of the Trigger's namespace.

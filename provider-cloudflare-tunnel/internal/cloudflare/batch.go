@@ -7,15 +7,21 @@ import (
 	"time"
 )
 
-// maxBatch is how many changes a zone on the free plan may make in one call.
-const maxBatch = 200
+const (
+	// maxBatch is how many changes a zone on the free plan may make in one call.
+	maxBatch = 200
+	// thrift is how much longer a batch waits while thriftFrom percent of the budget, or more, are used up.
+	thrift     = 20
+	thriftFrom = 10
+)
 
 // batcher sends creations and deletions of records of one zone together. A batch is one transaction, so one refused
 // change refuses all; then the batch is halved until each change has an answer of its own.
 type batcher struct {
-	calls  *calls
-	zone   string
-	window time.Duration
+	calls *calls
+	zone  string
+	// window is how long the first change waits for others.
+	window func() time.Duration
 
 	mu      sync.Mutex
 	pending []*recordChange
@@ -43,7 +49,7 @@ func (b *batcher) do(ctx context.Context, c *recordChange) (Record, error) {
 	b.pending = append(b.pending, c)
 	switch len(b.pending) {
 	case 1:
-		b.timer = time.AfterFunc(b.window, b.flush)
+		b.timer = time.AfterFunc(b.window(), b.flush)
 	case maxBatch:
 		b.timer.Stop()
 		b.send()

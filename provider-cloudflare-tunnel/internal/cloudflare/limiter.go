@@ -178,6 +178,14 @@ func (l *limiter) forget(now time.Time) {
 	l.sent = l.sent[n:]
 }
 
+// used is how much of the budget the window holds, in percent.
+func (l *limiter) used() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(time.Now())
+	return 100 * len(l.sent) / max(1, l.budget)
+}
+
 func (l *limiter) take(now time.Time) {
 	l.sent = append(l.sent, now)
 	l.unanswered++

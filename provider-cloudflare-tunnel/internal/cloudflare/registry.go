@@ -24,7 +24,8 @@ type Options struct {
 	Freshness time.Duration
 	// MaxWait is how long a call waits for its turn before it gives up with ErrThrottled, ten seconds by default.
 	MaxWait time.Duration
-	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default.
+	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default. It is
+	// twenty times as long once a tenth of the budget is used up: calls are dearer than a second then.
 	BatchWindow time.Duration
 	// Transport carries the requests, by default NewTransport.
 	Transport http.RoundTripper

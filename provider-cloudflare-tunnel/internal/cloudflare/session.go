@@ -74,10 +74,17 @@ func (s *Session) batcher(zone string) *batcher {
 	defer s.mu.Unlock()
 	b := s.batchers[zone]
 	if b == nil {
-		b = &batcher{calls: s.calls, zone: zone, window: s.options.BatchWindow}
+		b = &batcher{calls: s.calls, zone: zone, window: s.batchWindow}
 		s.batchers[zone] = b
 	}
 	return b
+}
+
+func (s *Session) batchWindow() time.Duration {
+	if s.limiter.used() >= thriftFrom {
+		return thrift * s.options.BatchWindow
+	}
+	return s.options.BatchWindow
 }
 
 // fail names the operation in an error. What is known about the token is asked again after it was refused.

@@ -501,6 +501,35 @@ func TestRecordsOfOneMomentGoTogether(t *testing.T) {
 	require.LessOrEqual(t, w.Count("record."), 3)
 }
 
+// A record a moment: as long as the budget is hardly touched, none waits for the next one; after that they share calls.
+func TestRecordsWaitForOthersOnceTheBudgetIsInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTimelessWorld(t)
+		api := w.session(t, token, Options{BatchWindow: 50 * time.Millisecond})
+		create := func(name string) (calls int) {
+			w.ResetCalls()
+			var wg sync.WaitGroup
+			for i := range 10 {
+				wg.Go(func() {
+					time.Sleep(time.Duration(i) * 90 * time.Millisecond)
+					_, err := api.CreateRecord(t.Context(), zone, cname(fmt.Sprintf("%s%d.example.com", name, i)))
+					require.NoError(t, err)
+				})
+			}
+			wg.Wait()
+			return w.Count("record.")
+		}
+		require.Equal(t, 10, create("early"))
+		for range thriftFrom * DefaultRequestsPer5Minutes / 100 {
+			_, err := api.FindTunnel(t.Context(), account, "acme", Direct)
+			require.ErrorIs(t, err, ErrNotFound)
+		}
+		require.Equal(t, 1, create("late"))
+		time.Sleep(window)
+		require.Equal(t, 10, create("again"))
+	})
+}
+
 func TestARefusedRecordDoesNotHarmThoseThatGoWithIt(t *testing.T) {
 	w := newWorld(t, sim.Options{})
 	api := w.session(t, token, Options{BatchWindow: 200 * time.Millisecond})
