@@ -242,7 +242,7 @@ func TestThePackageGivesCrossplaneWhatAnOrganizationNeeds(t *testing.T) {
 		}
 	}
 
-	d := compose(t, settled(t, organization()), organization())
+	d := compose(t, testableWorld(t, nil), organization(testingWith("1")))
 	for key, rules := range rules(t, d) {
 		for _, r := range rules {
 			each(r, func(right string) {

@@ -112,6 +112,8 @@ func settle(o *unstructured.Unstructured) (made []*unstructured.Unstructured) {
 			"configuration": map[string]any{"generatedName": "el-" + o.GetName()},
 			"conditions":    conditions("Available", "Deployment", "Progressing", "Ready", "Service"),
 		}
+	case "Job":
+		status = map[string]any{"succeeded": int64(1), "conditions": conditions("Complete")}
 	case "ClusterSecretStore":
 		status = map[string]any{"capabilities": "ReadOnly", "conditions": conditions("Ready")}
 	case "Tunnel":
