@@ -84,10 +84,9 @@ func TestExamples(t *testing.T) {
 		}, o.Object["status"].(map[string]any)["webhookConfiguration"])
 	})
 	t.Run("the repository is bound once more, for other events", func(t *testing.T) {
-		again := cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "repobinding", "events.yaml")))
-		cp.awaitReady(t, again)
-		o := cp.see(t, again)
-		require.Equal(t, []any{"push", "pull_request"}, o.Object["status"].(map[string]any)["webhookConfiguration"].(map[string]any)["events"])
+		claim := cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "repobinding", "events.yaml")))
+		cp.awaitReady(t, claim)
+		require.Equal(t, []any{"push", "pull_request"}, cp.see(t, claim).Object["status"].(map[string]any)["webhookConfiguration"].(map[string]any)["events"])
 		cp.see(t, "Trigger org-acme-corp/my-application-preview-trigger")
 	})
 	t.Run("no condition is left open", func(t *testing.T) {
