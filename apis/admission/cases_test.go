@@ -168,6 +168,7 @@ func TestExamples(t *testing.T) {
 			require.Equal(t, claim.Object["spec"], xr.Object["spec"])
 		})
 	}
+	read(t, "repobinding", "events.yaml")
 }
 
 func TestEveryFieldIsDescribed(t *testing.T) {

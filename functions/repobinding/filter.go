@@ -142,7 +142,9 @@ func excludes(path string) bool { return strings.HasPrefix(path, "!") }
 // isCommit holds where a field is the name of a commit, by SHA-1 or SHA-256.
 func isCommit(field string) string { return matches(field, "^([0-9a-f]{40}|[0-9a-f]{64})$") }
 
-func matches(value, expression string) string { return value + ".matches(" + celString(expression) + ")" }
+func matches(value, expression string) string {
+	return value + ".matches(" + celString(expression) + ")"
+}
 
 func allOf(terms ...string) string { return strings.Join(terms, " && ") }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/ext"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 
 	"aphex.io/platform/apis/repobinding/v1alpha1"
 )
@@ -463,4 +465,49 @@ func TestBindingsGiveEachParameterOnce(t *testing.T) {
 		}
 		require.ElementsMatch(t, knownParams(), given, events)
 	}
+}
+
+func TestTheExampleOfEventsStartsTheRunsThatItSays(t *testing.T) {
+	raw, err := os.ReadFile("../../examples/repobinding/events.yaml")
+	require.NoError(t, err)
+	claim := v1alpha1.RepoBinding{}
+	require.NoError(t, yaml.UnmarshalStrict(raw, &claim))
+	xr := binding()
+	xr.Spec.RepoBindingSpec = claim.Spec
+	d := newCluster(t).settle(xr)
+	require.Contains(t, d.Message, "all 12 steps done; a push to next or release/* that changes a file of spec.paths, a tag v* or a pull request (not from a fork) "+
+		"to next or release/* of https://github.com/acme-corp/my-application starts a run; its webhook at GitHub: ")
+	filter, ok := eventParamsOf(t, composed(t, d, "trigger"))["filter"].(string)
+	require.True(t, ok)
+	for name, c := range map[string]struct {
+		event event
+		want  bool
+	}{
+		"a push that changes the source":    {pushOf("refs/heads/next", commit("src/main.go")), true},
+		"a push that changes a description": {pushOf("refs/heads/next", commit("src/README.md")), false},
+		"a push to another branch":          {pushOf("refs/heads/main", commit("src/main.go")), false},
+		"a release tag":                     {tagOf("refs/tags/v1"), true},
+		"another tag":                       {tagOf("refs/tags/nightly"), false},
+		"a pull request":                    {pullRequestTo("release/1").with("pull_request.head.repo", repositoryOf("acme-corp/my-application")), true},
+		"a pull request from a fork":        {fromFork(pullRequestTo("release/1")), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := evaluate(t, filter, c.event.of("acme-corp/my-application"))
+			require.NoError(t, err)
+			require.Equal(t, c.want, out)
+		})
+	}
+}
+
+// eventParamsOf are the parameters of a Trigger's only interceptor.
+func eventParamsOf(t *testing.T, trigger map[string]any) map[string]any {
+	t.Helper()
+	interceptors := trigger["spec"].(map[string]any)["interceptors"].([]any)
+	require.Len(t, interceptors, 1)
+	out := map[string]any{}
+	for _, p := range interceptors[0].(map[string]any)["params"].([]any) {
+		param := p.(map[string]any)
+		out[param["name"].(string)] = param["value"]
+	}
+	return out
 }

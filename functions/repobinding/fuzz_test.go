@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -101,5 +102,36 @@ func FuzzCompose(f *testing.F) {
 		if len(strings.TrimSpace(spec)) == 0 {
 			require.Equal(t, "Failed", d.Phase)
 		}
+	})
+}
+
+// Whatever the patterns, if they are taken, the filter is a CEL expression, and whatever the name, if a wildcard lets it
+// pass, it holds nothing that Tekton or a shell takes for more than text.
+func FuzzEventFilter(f *testing.F) {
+	for _, s := range [][2]string{
+		{"main", "main"}, {"release/**", "release/1/2"}, {"**", "$(id)"}, {"a*b**c", "a\u2028bc"}, {`it's"*`, `it's"x`}, {"{*}", "{1}"}, {"(*)|[", ")"},
+		{"*@*", "x@{1}"}, {"日本/*", "日本/語"}, {"!**/x", "a/x"}, {`\pL*`, "a"}, {"**/**", "-x"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		spec := binding().Spec.RepoBindingSpec
+		spec.Events = []string{"push", "tag", "pull_request"}
+		spec.Branches, spec.Tags, spec.Paths = []string{"**/" + pattern}, []string{pattern}, []string{"**", pattern}
+		if len(spec.Validate()) > 0 || !utf8.ValidString(pattern) || !utf8.ValidString(name) {
+			return
+		}
+		fits := starts(t, spec, pushOf("refs/heads/"+name))
+		require.Equal(t, fits, starts(t, spec, pullRequestTo(name)), "the same branch, the same answer")
+		if fits {
+			harmless := strings.Map(func(r rune) rune {
+				if strings.ContainsRune(pattern, r) {
+					return -1
+				}
+				return r
+			}, name)
+			require.False(t, strings.ContainsAny(harmless, "\"'`$\\;&|<>(){}[]*?!~^: \t\r\n\x00"), "%q passes as %q", name, pattern)
+		}
+		starts(t, spec, tagOf("refs/tags/"+name))
 	})
 }

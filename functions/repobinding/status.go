@@ -219,7 +219,7 @@ func starters(spec v1alpha1.RepoBindingSpec) string {
 	if spec.StartsOn(v1alpha1.EventPush) {
 		push := "a push to " + branches
 		if len(spec.Paths) > 0 {
-			push += " that changes " + listed(spec.Paths)
+			push += " that changes a file of spec.paths"
 		}
 		out = append(out, push)
 	}

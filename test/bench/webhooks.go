@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +26,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
+	"sigs.k8s.io/yaml"
 
 	"aphex.io/platform/test/controlplane"
 	"aphex.io/platform/test/github"
@@ -39,6 +44,8 @@ const (
 	// that each answers as quickly as it can.
 	growthRate       = 5
 	growthDeliveries = 150
+	// hookShards are the listener's shards in the second half.
+	hookShards = 16
 	// stall is for how long nothing may happen before the rest counts as lost.
 	stall = 30 * time.Second
 	// settle is for how long a second run may follow the last first one.
@@ -60,12 +67,17 @@ var (
 	}
 )
 
-// hooks is an organization's listener and its bindings.
+// hooks is an organization, its listeners and its bindings.
 type hooks struct {
 	*live
 
-	url, secret string
-	bindings    int
+	secret string
+	// settings is EnvironmentConfig aphex, nil while there is none.
+	settings *unstructured.Unstructured
+	// urls are where listeners are reached on this machine, by their path in the webhook URL.
+	urls map[string]string
+	// paths are the paths of the bindings' webhook URLs.
+	paths []string
 }
 
 // benchWebhooks measures the way from a signed delivery to a PipelineRun through Tekton's own sink and interceptors. The
@@ -82,55 +94,66 @@ func benchWebhooks(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	h := &hooks{live: &live{ControlPlane: plane, o: o, client: client}}
+	h := &hooks{live: &live{ControlPlane: plane, o: o, client: client}, urls: map[string]string{}}
 	if err := h.listen(ctx); err != nil {
 		return err
 	}
 
-	levels := slices.Sorted(slices.Values(append([]int{o.bindings}, bindingsGrow...)))
 	costs := map[int]burst{}
-	var full, floor burst
-	for _, n := range slices.Compact(levels) {
+	for _, n := range bindingsGrow {
 		if err := h.bind(ctx, n); err != nil {
 			return err
 		}
-		if n == o.bindings {
-			if floor, err = h.send(ctx, o.deliveries, deliveryRate, h.createRun, "kube-apiserver", "etcd"); err != nil {
-				return err
-			}
-			if full, err = h.send(ctx, o.deliveries, deliveryRate, h.deliver, hooksListener, hooksInterceptors); err != nil {
-				return err
-			}
+		if costs[n], err = h.send(ctx, growthDeliveries, growthRate, h.deliver, h.listeners()...); err != nil {
+			return err
 		}
-		if slices.Contains(bindingsGrow, n) {
-			if costs[n], err = h.send(ctx, growthDeliveries, growthRate, h.deliver, hooksListener, hooksInterceptors); err != nil {
-				return err
-			}
-		}
+	}
+	if err := h.bind(ctx, o.bindings); err != nil {
+		return err
+	}
+	floor, err := h.send(ctx, o.deliveries, deliveryRate, h.createRun, "kube-apiserver", "etcd")
+	if err != nil {
+		return err
+	}
+	whole, err := h.send(ctx, o.deliveries, deliveryRate, h.deliver, h.listeners()...)
+	if err != nil {
+		return err
+	}
+	if err := h.shard(ctx); err != nil {
+		return err
+	}
+	sharded, err := h.send(ctx, o.deliveries, deliveryRate, h.deliver, h.listeners()...)
+	if err != nil {
+		return err
 	}
 
-	t := &table{header: line{"", "listener", "floor", "ratio", "target", ""}}
+	t := &table{header: line{"", "floor", "one listener", "ratio", fmt.Sprintf("%d shards", hookShards), "ratio", "target", ""}}
 	t.group(fmt.Sprintf("%s signed deliveries, %d a second, %d bindings", number(float64(o.deliveries)), deliveryRate, o.bindings))
-	t.add("deliveries that started no run", number(float64(full.lost)), number(float64(floor.lost)), "", "none", met(full.lost == 0))
-	t.add("deliveries that started more than one", number(float64(full.doubled)), number(float64(floor.doubled)), "", "none", met(full.doubled == 0))
-	for _, q := range []float64{0.5, 0.99, 1} {
-		a, b := full.took.quantile(q), floor.took.quantile(q)
-		t.add(fmt.Sprintf("sent to run exists, p%g", 100*q), duration(a), duration(b), ratio(float64(a), float64(b)))
+	count := func(what string, of func(burst) int) {
+		t.add(what, number(float64(of(floor))), number(float64(of(whole))), "", number(float64(of(sharded))), "", "none", met(of(sharded) == 0))
 	}
-	t.add("listener's memory", mebibytes(full.listener), "", "", "< "+mebibytes(mostListenerMemory), met(full.listener < mostListenerMemory))
-	t.add("interceptors' memory", mebibytes(full.interceptors))
-	t.add("processor time per delivery", duration(full.processor), duration(floor.processor), ratio(float64(full.processor), float64(floor.processor)))
-	t.group(fmt.Sprintf("%d deliveries, %d a second, as the number of bindings grows", growthDeliveries, growthRate))
+	count("deliveries that were refused", func(b burst) int { return b.refused })
+	count("deliveries that started no run", func(b burst) int { return b.lost })
+	count("deliveries that started more than one", func(b burst) int { return b.doubled })
+	for _, q := range []float64{0.5, 0.99, 1} {
+		f, a, b := floor.took.quantile(q), whole.took.quantile(q), sharded.took.quantile(q)
+		t.add(fmt.Sprintf("sent to run exists, p%g", 100*q), duration(f), duration(a), ratio(float64(a), float64(f)), duration(b), ratio(float64(b), float64(f)))
+	}
+	t.add("processor time per delivery", duration(floor.processor), duration(whole.processor), ratio(float64(whole.processor), float64(floor.processor)),
+		duration(sharded.processor), ratio(float64(sharded.processor), float64(floor.processor)))
+	t.add("memory of the largest listener", "", mebibytes(whole.listener), "", mebibytes(sharded.listener), "",
+		"< "+mebibytes(mostListenerMemory), met(sharded.listener < mostListenerMemory))
+	t.add("memory of the interceptors", "", mebibytes(whole.interceptors), "", mebibytes(sharded.interceptors))
+	t.group(fmt.Sprintf("%d deliveries, %d a second, as the number of bindings of one listener grows", growthDeliveries, growthRate))
 	for _, n := range bindingsGrow {
 		c := costs[n]
-		t.add(fmt.Sprintf("%d bindings: sent to run exists, p50", n), duration(c.took.quantile(0.5)))
-		t.add(fmt.Sprintf("%d bindings: sent to run exists, p99", n), duration(c.took.quantile(0.99)))
-		t.add(fmt.Sprintf("%d bindings: processor time per delivery", n), duration(c.processor))
-		if c.lost+c.doubled > 0 {
-			t.add(fmt.Sprintf("%d bindings: lost or doubled", n), number(float64(c.lost+c.doubled)))
-		}
+		t.add(fmt.Sprintf("%d bindings: sent to run exists, p50", n), "", duration(c.took.quantile(0.5)))
+		t.add(fmt.Sprintf("%d bindings: sent to run exists, p99", n), "", duration(c.took.quantile(0.99)))
+		t.add(fmt.Sprintf("%d bindings: processor time per delivery", n), "", duration(c.processor))
+		t.add(fmt.Sprintf("%d bindings: deliveries refused, lost or doubled", n), "", number(float64(c.refused+c.lost+c.doubled)))
 	}
-	fmt.Printf("\nWebhooks: from a signed delivery to the PipelineRun. The floor creates the same runs itself. Processor time is that of\nlistener and interceptors; for the floor, that of the API server and etcd.\n\n")
+	fmt.Printf("\nWebhooks: from a signed delivery to the PipelineRun. The floor creates the same runs itself. Processor time is that of\n")
+	fmt.Printf("listeners and interceptors; for the floor, that of the API server and etcd. All share this machine's cores.\n\n")
 	return t.print(os.Stdout)
 }
 
@@ -159,11 +182,41 @@ func (h *hooks) listen(ctx context.Context) error {
 		return err
 	}
 	h.secret = string(value)
-	h.url, err = h.Listen(ctx, hooksOrganization)
+	h.urls[""], err = h.Listen(ctx, hooksOrganization)
 	return err
 }
 
-// bind adds bindings until there are n. What each is made of comes from function-repobinding itself; it is applied
+// shard gives the organization shards, and runs them. Each binding is made anew, since the function now has another path
+// and another label for it.
+func (h *hooks) shard(ctx context.Context) error {
+	text := fmt.Sprintf(`{apiVersion: apiextensions.crossplane.io/v1beta1, kind: EnvironmentConfig, metadata: {name: aphex}, data: {listener: {shards: %d}}}`, hookShards)
+	if err := h.Apply(ctx, text); err != nil {
+		return err
+	}
+	h.settings = &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &h.settings.Object); err != nil {
+		return err
+	}
+	for shard := 1; shard <= hookShards; shard++ {
+		url, err := h.ListenShard(ctx, hooksOrganization, shard)
+		if err != nil {
+			return err
+		}
+		h.urls["/"+strconv.Itoa(shard)] = url
+	}
+	n := len(h.paths)
+	h.paths = nil
+	return h.bind(ctx, n)
+}
+
+// listeners are the processes that a delivery passes.
+func (h *hooks) listeners() []string {
+	return slices.DeleteFunc(h.Processes(), func(name string) bool {
+		return name != hooksInterceptors && !strings.HasPrefix(name, hooksListener)
+	})
+}
+
+// bind makes there be n bindings. What each is made of comes from function-repobinding itself; it is applied
 // directly, since here only the listener is measured.
 func (h *hooks) bind(ctx context.Context, n int) error {
 	fn, err := start(ctx, filepath.Join(h.o.root, ".cache", "bin", "function-repobinding"), 1)
@@ -171,35 +224,60 @@ func (h *hooks) bind(ctx context.Context, n int) error {
 		return err
 	}
 	defer fn.stop()
-	h.o.log("making %d bindings", n-h.bindings)
+	h.o.log("%d bindings are to become %d", len(h.paths), n)
 	all, applying := errgroup.WithContext(ctx)
 	all.SetLimit(hands)
-	for ; h.bindings < n; h.bindings++ {
-		s := &situation{root: h.o.root, xr: bindingXR(h.bindings)}
-		_, rsp, err := s.settle(ctx, fn.client(0))
-		if err != nil {
-			return err
-		}
-		objects := map[string]*unstructured.Unstructured{}
-		for key := range tenantKinds {
-			r := rsp.GetDesired().GetResources()[key]
-			if r == nil {
-				return fmt.Errorf("function-repobinding composes no %s", key)
-			}
-			objects[key] = &unstructured.Unstructured{Object: r.GetResource().AsMap()}
-		}
+	for i := n; i < len(h.paths); i++ {
 		all.Go(func() error {
-			for _, key := range []string{"namespace", "listener-role", "listener-role-binding", "trigger-template", "trigger"} {
-				o := objects[key]
-				if _, err := h.client.Resource(tenantKinds[key]).Namespace(o.GetNamespace()).
-					Apply(applying, o.GetName(), o, metav1.ApplyOptions{FieldManager: "bench"}); err != nil {
-					return fmt.Errorf("%s: %w", key, err)
-				}
-			}
-			return nil
+			return h.client.Resource(tenantKinds["trigger"]).Namespace("org-"+hooksOrganization).
+				Delete(applying, bindingName(i)+"-trigger", metav1.DeleteOptions{})
 		})
 	}
+	h.paths = h.paths[:min(n, len(h.paths))]
+	for i := len(h.paths); i < n; i++ {
+		s := &situation{root: h.o.root, xr: bindingXR(i)}
+		if h.settings != nil {
+			s.cluster = append(s.cluster, h.settings)
+		}
+		_, rsp, err := s.settle(ctx, fn.client(0))
+		if err != nil {
+			return errors.Join(err, all.Wait())
+		}
+		path, err := webhookPath(rsp)
+		if err != nil {
+			return errors.Join(err, all.Wait())
+		}
+		h.paths = append(h.paths, path)
+		all.Go(func() error { return h.apply(applying, rsp) })
+	}
 	return all.Wait()
+}
+
+// webhookPath is what the webhook URL of a binding has after the host.
+func webhookPath(rsp *fnv1.RunFunctionResponse) (string, error) {
+	xr := rsp.GetDesired().GetComposite().GetResource().AsMap()
+	text, _, _ := unstructured.NestedString(xr, "status", "webhookConfiguration", "url")
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("function-repobinding tells the webhook URL %q: %w", text, err)
+	}
+	return u.Path, nil
+}
+
+// apply makes what a delivery needs of a binding.
+func (h *hooks) apply(ctx context.Context, rsp *fnv1.RunFunctionResponse) error {
+	for _, key := range []string{"namespace", "listener-role", "listener-role-binding", "trigger-template", "trigger"} {
+		r := rsp.GetDesired().GetResources()[key]
+		if r == nil {
+			return fmt.Errorf("function-repobinding composes no %s", key)
+		}
+		o := &unstructured.Unstructured{Object: r.GetResource().AsMap()}
+		if _, err := h.client.Resource(tenantKinds[key]).Namespace(o.GetNamespace()).
+			Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "bench"}); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return nil
 }
 
 func bindingName(i int) string { return fmt.Sprintf("hooks-%04d", i) }
@@ -224,8 +302,10 @@ func bindingXR(i int) *unstructured.Unstructured {
 
 // burst is what was seen of many deliveries.
 type burst struct {
-	took                   samples
-	lost, doubled          int
+	took samples
+	// refused are those that GitHub would show as failed; lost are those that the listener took, and that came to nothing.
+	refused, lost, doubled int
+	// listener and interceptors are what the largest process held at the end, in bytes.
 	listener, interceptors float64
 	// processor is what each delivery took.
 	processor time.Duration
@@ -264,16 +344,18 @@ func (h *hooks) send(ctx context.Context, n int, rate float64, send sender, proc
 	if err := all.Wait(); err != nil {
 		return burst{}, err
 	}
-	runs, err := seen.await(ctx, n)
+	runs, err := seen.await(ctx, len(slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" })))
 	if err != nil {
 		return burst{}, err
 	}
 	var out burst
 	for i, id := range ids {
-		switch at := runs[id]; len(at) {
-		case 0:
+		switch at := runs[id]; {
+		case id == "":
+			out.refused++
+		case len(at) == 0:
 			out.lost++
-		case 1:
+		case len(at) == 1:
 			out.took = append(out.took, at[0].Sub(sent[i]))
 		default:
 			out.doubled++
@@ -284,31 +366,39 @@ func (h *hooks) send(ctx context.Context, n int, rate float64, send sender, proc
 		return burst{}, err
 	}
 	out.processor = (after - before) / time.Duration(n)
-	if out.listener, err = resident(ctx, h.PID(hooksListener)); err != nil {
-		return burst{}, err
+	for _, name := range h.listeners() {
+		held, err := resident(ctx, h.PID(name))
+		if err != nil {
+			return burst{}, err
+		}
+		if name == hooksInterceptors {
+			out.interceptors = held
+		} else {
+			out.listener = max(out.listener, held)
+		}
 	}
-	out.interceptors, err = resident(ctx, h.PID(hooksInterceptors))
-	h.o.log("%d bindings, %d deliveries: %d lost, p50 %s, p99 %s", h.bindings, n, out.lost,
+	h.o.log("%d bindings, %d deliveries: %d refused, %d lost, p50 %s, p99 %s", len(h.paths), n, out.refused, out.lost,
 		duration(out.took.quantile(0.5)), duration(out.took.quantile(0.99)))
-	return out, err
+	return out, nil
 }
 
-// sender sends one delivery and returns its id.
+// sender sends one delivery and returns its id, empty if it was refused.
 type sender func(ctx context.Context, i int) (id string, err error)
 
 // deliver sends a push to one repository after the other.
 func (h *hooks) deliver(ctx context.Context, i int) (string, error) {
-	d := github.Signed(h.secret, "push", github.Push("example/"+bindingName(i%h.bindings), "main").Bytes())
-	answer, err := d.Send(ctx, http.DefaultClient, h.url)
+	i %= len(h.paths)
+	d := github.Signed(h.secret, "push", github.Push("example/"+bindingName(i), "main").Bytes())
+	answer, err := d.Send(ctx, http.DefaultClient, h.urls[h.paths[i]])
 	if err == nil && answer.Status != http.StatusAccepted {
-		err = fmt.Errorf("the listener answered %d", answer.Status)
+		return "", nil
 	}
 	return d.ID, err
 }
 
 // createRun creates what a delivery would have started.
 func (h *hooks) createRun(ctx context.Context, i int) (string, error) {
-	name, id := bindingName(i%h.bindings), string(uuid.NewUUID())
+	name, id := bindingName(i%len(h.paths)), string(uuid.NewUUID())
 	_, err := h.client.Resource(pipelineRuns).Namespace(name).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
 		"metadata": map[string]any{"generateName": name + "-", "labels": map[string]any{deliveryLabel: id}},

@@ -100,6 +100,9 @@ func (c *ControlPlane) startInterceptors(ctx context.Context) error {
 			"SYSTEM_NAMESPACE=" + triggersNamespace,
 			"INTERCEPTOR_TLS_SVC_NAME=tekton-triggers-core-interceptors",
 			"INTERCEPTOR_TLS_SECRET_NAME=" + interceptorCertificate,
+			// As docs/webhooks.md advises: by itself it reads five secrets a second.
+			"KUBE_API_QPS=50",
+			"KUBE_API_BURST=100",
 		},
 		ports: 1,
 		args: func(port []int) []string {

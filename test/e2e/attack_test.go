@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -492,10 +493,15 @@ func requireEndWithPod(t *testing.T) {
 	require.NoError(t, cp.kube.CoreV1().Pods("raid-web").Delete(t.Context(), "target", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
 	// The API server remembers for some seconds that a token was good.
 	eventually(t, func(ctx context.Context) error {
-		if _, err := thief.CoreV1().Secrets("raid-web").List(ctx, everything); !apierrors.IsUnauthorized(err) {
-			return fmt.Errorf("the token still gets an answer: %v", err)
+		_, err := thief.CoreV1().Secrets("raid-web").List(ctx, everything)
+		switch {
+		case apierrors.IsUnauthorized(err):
+			return nil
+		case err != nil:
+			return err
+		default:
+			return errors.New("the token is still good")
 		}
-		return nil
 	})
 }
 

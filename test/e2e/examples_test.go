@@ -83,6 +83,12 @@ func TestExamples(t *testing.T) {
 			"url": "https://acme-corp.arbiter-dev.com", "secret": "org-acme-corp/github-webhook-secret#secret", "events": []any{"push"},
 		}, o.Object["status"].(map[string]any)["webhookConfiguration"])
 	})
+	t.Run("the repository is bound once more, for other events", func(t *testing.T) {
+		claim := cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "repobinding", "events.yaml")))
+		cp.awaitReady(t, claim)
+		require.Equal(t, []any{"push", "pull_request"}, cp.see(t, claim).Object["status"].(map[string]any)["webhookConfiguration"].(map[string]any)["events"])
+		cp.see(t, "Trigger org-acme-corp/my-application-preview-trigger")
+	})
 	t.Run("no condition is left open", func(t *testing.T) {
 		for _, claim := range []ref{organization, repoBinding, knowledgeBase} {
 			for _, c := range list(cp.see(t, claim), "status.conditions") {

@@ -260,10 +260,85 @@ func TestServiceAccountTokensOfAnOrganizationAreNotForItsAdministrators(t *testi
 		}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
 	}
+	policyBind(t, "cluster-admin", "patch", "/namespaces", policyArgoCD)
+	policyRequire(t, create(policyArgoCD, organization, corev1.SecretTypeServiceAccountToken), []string{"only cluster administrators may create one here"})
+	policyRequire(t, create(policyArgoCD, organization, corev1.SecretTypeOpaque), nil)
 	policyRequire(t, create(policyOrgAdmin, organization, corev1.SecretTypeServiceAccountToken), []string{"only cluster administrators may create one here"})
 	policyRequire(t, create(policyOrgAdmin, organization, corev1.SecretTypeOpaque), nil)
 	policyRequire(t, create(policyOrgAdmin, elsewhere, corev1.SecretTypeServiceAccountToken), nil)
 	policyRequire(t, create(policyRoot, organization, corev1.SecretTypeServiceAccountToken), nil)
+}
+
+// Argo CD may do everything, and makes in a pipeline's namespace what the pipeline's repository says.
+func TestWhatBoundsAPipelineIsThePlatforms(t *testing.T) {
+	const (
+		bounds = "are the platform's: only Crossplane and cluster administrators may make, change or delete them"
+		ours   = "the network policy tenant-isolation is the platform's"
+		egress = "spec.egress would let out what tenant-isolation keeps in"
+	)
+	admin := policyRoot.client(t)
+	policyBind(t, "cluster-admin", "patch", "/namespaces", policyAdmin, policyArgoCD)
+	tenant := policyNamespace(t, admin, map[string]string{"aphex/tenant": "x", "platform.aphex/organization": "acme-corp"})
+	elsewhere := policyNamespace(t, admin, nil)
+	quota := newObject("v1", "ResourceQuota") + "spec: {hard: {pods: 1k}}"
+	letsOut := newObject("networking.k8s.io/v1", "NetworkPolicy") + "spec: {podSelector: {}, policyTypes: [Egress], egress: [{}]}"
+	letsIn := newObject("networking.k8s.io/v1", "NetworkPolicy") + "spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{}]}"
+	isolation := strings.Replace(letsIn, loot, "tenant-isolation", 1)
+	organization := newObject("aphex.io/v1alpha1", "Organization") + "spec: {displayName: Mine, adminUsers: [mallory@example.com]}"
+	record := newObject("cloudflare.aphex.io/v1alpha1", "DNSRecord") +
+		"spec: {providerConfigRef: {kind: ClusterProviderConfig, name: default}, forProvider: {zone: example.com, type: CNAME, name: www.example.com, tunnelRef: {name: mine}}}"
+
+	for name, c := range map[string]struct {
+		as        user
+		namespace string
+		manifest  string
+		want      string
+	}{
+		"a repository makes a quota":                             {policyArgoCD, tenant, quota, bounds},
+		"a repository makes limits":                              {policyArgoCD, tenant, newObject("v1", "LimitRange") + "spec: {limits: []}", bounds},
+		"a repository makes an organization":                     {policyArgoCD, tenant, organization, bounds},
+		"a repository makes a host name":                         {policyArgoCD, tenant, record, bounds},
+		"a repository replaces the network policy":               {policyArgoCD, tenant, isolation, ours},
+		"a repository lets its pods out":                         {policyArgoCD, tenant, letsOut, egress},
+		"a repository says who may reach its pods":               {policyArgoCD, tenant, letsIn, ""},
+		"a repository makes a quota where no pipeline is":        {policyArgoCD, elsewhere, quota, ""},
+		"a repository lets its pods out where no pipeline is":    {policyArgoCD, elsewhere, letsOut, ""},
+		"a cluster administrator makes a quota":                  {policyAdmin, tenant, quota, ""},
+		"a cluster administrator lets pods out":                  {policyAdmin, tenant, letsOut, ""},
+		"a cluster administrator replaces the network policy":    {policyAdmin, tenant, isolation, ""},
+		"Crossplane makes a quota":                               {policyCrossplane, tenant, quota, ""},
+		"Crossplane makes the network policy with its egress":    {policyCrossplane, tenant, strings.Replace(letsOut, loot, "tenant-isolation", 1), ""},
+		"a cluster administrator makes an organization in there": {policyAdmin, tenant, organization, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &object{}
+			require.NoError(t, yaml.Unmarshal([]byte(c.manifest), &o.Object))
+			_, err := c.as.dynamic(t).Resource(kinds[o.GetKind()]).Namespace(c.namespace).
+				Create(t.Context(), o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			if c.want == "" {
+				policyRequire(t, err, nil)
+				return
+			}
+			policyRequire(t, err, []string{c.want})
+		})
+	}
+
+	t.Run("what is there is neither changed nor deleted", func(t *testing.T) {
+		o := &object{}
+		require.NoError(t, yaml.Unmarshal([]byte(isolation), &o.Object))
+		mine := policyRoot.dynamic(t).Resource(kinds["NetworkPolicy"]).Namespace(tenant)
+		_, err := mine.Create(t.Context(), o, metav1.CreateOptions{})
+		require.NoError(t, err)
+		argocd := policyArgoCD.dynamic(t).Resource(kinds["NetworkPolicy"]).Namespace(tenant)
+		_, err = argocd.Patch(t.Context(), "tenant-isolation", types.MergePatchType, []byte(`{"spec":{"ingress":[]}}`), metav1.PatchOptions{})
+		policyRequire(t, err, []string{ours})
+		policyRequire(t, argocd.Delete(t.Context(), "tenant-isolation", metav1.DeleteOptions{}), []string{ours})
+		policyRequire(t, argocd.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}), []string{ours})
+	})
+	t.Run("a pipeline's namespace that goes takes them along", func(t *testing.T) {
+		require.NoError(t, admin.CoreV1().Namespaces().Delete(t.Context(), tenant, metav1.DeleteOptions{}))
+		cp.awaitGone(t, refTo("Namespace %s", tenant))
+	})
 }
 
 // Crossplane holds neither escalate nor bind, so the API server itself keeps it from granting what it does not hold.

@@ -64,7 +64,7 @@ func TestWebhooks(t *testing.T) {
 		labels := run.GetLabels()
 		delete(labels, "triggers.tekton.dev/triggers-eventid") // by it the run was found
 		require.Equal(t, map[string]string{
-			"platform.aphex/delivery": d.ID, "platform.aphex/managed-by": "platform-controller",
+			"platform.aphex/delivery": d.ID, "platform.aphex/event": "push", "platform.aphex/managed-by": "platform-controller",
 			"platform.aphex/organization": "hook-a", "platform.aphex/pipeline": "hook-web",
 			"triggers.tekton.dev/eventlistener": "github-listener", "triggers.tekton.dev/trigger": "hook-web-trigger",
 		}, labels)

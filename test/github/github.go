@@ -85,6 +85,35 @@ func Push(repository, branch string) Payload {
 	}
 }
 
+// Tag is the event of an annotated tag that somebody pushed: "after" is the tag's own object, and no commit is new.
+func Tag(repository, tag string) Payload {
+	p := Push(repository, "main")
+	p["ref"], p["base_ref"], p["created"], p["commits"] = "refs/tags/"+tag, "refs/heads/main", true, []any{}
+	p["before"], p["after"] = strings.Repeat("0", 2*sha1.Size), revision()
+	return p
+}
+
+// PullRequest is the event of a pull request that somebody opened, from a branch of head, which is the repository itself or
+// a fork, see https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request.
+func PullRequest(repository, base, head string) Payload {
+	p := Push(repository, base)
+	from := Push(head, "topic")["repository"].(map[string]any)
+	from["fork"] = head != repository
+	headOwner, _, _ := strings.Cut(head, "/")
+	owner, _, _ := strings.Cut(repository, "/")
+	return Payload{
+		"action": "opened", "number": 7, "repository": p["repository"], "sender": p["sender"],
+		"pull_request": map[string]any{
+			"number": 7, "state": "open", "draft": false, "merged": false, "title": "Ship \"it\": $(params.not-ours)", "body": nil,
+			"html_url": "https://github.com/" + repository + "/pull/7", "changed_files": 2, "commits": 1,
+			"user":               map[string]any{"login": headOwner, "id": 21031067, "type": "User"},
+			"head":               map[string]any{"label": headOwner + ":topic", "ref": "topic", "sha": revision(), "repo": from},
+			"base":               map[string]any{"label": owner + ":" + base, "ref": base, "sha": p["before"], "repo": p["repository"]},
+			"author_association": "CONTRIBUTOR",
+		},
+	}
+}
+
 // revision is the name of a commit that nobody has made.
 func revision() string {
 	raw := make([]byte, sha1.Size)
