@@ -63,7 +63,7 @@ terraform: tools-terraform ## Parse the generated Terraform backend with terrafo
 package-test: tools-crossplane-cli ## Test what is in the packages, and that building them again gives the same digests
 	cd tools/xpkg && $(GO) test -count=1 ./...
 
-e2e: tools-controlplane build ## End-to-end tests on a control plane of real parts
+e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a control plane of real parts
 	cd test && $(GO) test ./controlplane ./demo ./bench -count=1 -timeout 10m -v
 	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
 

@@ -149,7 +149,7 @@ func prepare(o Options) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, folder := range []string{"logs", "tmp"} {
+	for _, folder := range []string{"logs", "tmp", "xpkg"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, folder), 0o700); err != nil {
 			return nil, err
 		}

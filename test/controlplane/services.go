@@ -53,13 +53,16 @@ func (k *kubelet) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { _ = pod.Close() }()
-	w.WriteHeader(http.StatusOK)
 	caller, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		k.log("%s: %v", k.name, err)
 		return
 	}
 	defer func() { _ = caller.Close() }()
+	// By hand, since the server would announce a body, for whose end gRPC waits.
+	if _, err := io.WriteString(caller, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
+		return
+	}
 	stop := context.AfterFunc(k.ctx, func() { _ = caller.Close() })
 	defer stop()
 

@@ -30,13 +30,16 @@ func TestInstalledAsPackages(t *testing.T) {
 	released := publish(t, registry+"/aphex", "v0.1.0")
 
 	c := startPackaged(t)
-	t.Run("the manifests install it", func(t *testing.T) {
+	step := func(name string, f func(t *testing.T)) {
+		require.True(t, t.Run(name, f), "what follows needs this")
+	}
+	step("the manifests install it", func(t *testing.T) {
 		c.kubectl(t, "apply", "-f", filepath.Join(released, "install.yaml"))
 		c.kubectl(t, "wait", "--for=condition=Healthy", "--timeout="+patience.String(), "--all",
 			"configurations.pkg.crossplane.io,functions.pkg.crossplane.io,providers.pkg.crossplane.io")
 		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
 	})
-	t.Run("there is one of each package, in this version", func(t *testing.T) {
+	step("there is one of each package, in this version", func(t *testing.T) {
 		require.Equal(t, map[string]string{
 			"Configuration aphex":                       registry + "/aphex/aphex:v0.1.0",
 			"Function aphex-function-knowledgebase":     registry + "/aphex/function-knowledgebase:v0.1.0",
@@ -45,7 +48,7 @@ func TestInstalledAsPackages(t *testing.T) {
 			"Provider aphex-provider-cloudflare-tunnel": registry + "/aphex/provider-cloudflare-tunnel:v0.1.0",
 		}, c.packages(t))
 	})
-	t.Run("what runs is what is in the images", func(t *testing.T) {
+	step("what runs is what is in the images", func(t *testing.T) {
 		images := filepath.Join(c.Dir(), "images")
 		for _, name := range []string{"function-knowledgebase", "function-organization", "function-repobinding", "provider-cloudflare-tunnel"} {
 			eventually(t, func(context.Context) error {
@@ -62,7 +65,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		}
 		require.NotContains(t, c.Processes(), controlplane.Provider)
 	})
-	t.Run("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
+	step("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		require.Len(t, deployments.Items, 4)
@@ -72,7 +75,7 @@ func TestInstalledAsPackages(t *testing.T) {
 			require.False(t, c.may(t, account, "create", "", "namespaces"), d.Name)
 		}
 	})
-	t.Run("the examples become ready", func(t *testing.T) {
+	step("the examples become ready", func(t *testing.T) {
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
 		files, err := filepath.Glob(filepath.Join(c.Root(), "examples", "*", "claim.yaml"))
 		require.NoError(t, err)
