@@ -13,7 +13,11 @@ BIN       := .cache/bin
 GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
 GENERATED := package/crds provider-cloudflare-tunnel/apis
 
-.PHONY: help build generate verify lint unit golden race triggers externalsecrets network terraform e2e test render demo bench fuzz clean
+# Where packages are published, and as which version; releases and forks set both.
+REGISTRY  ?= registry.example.com/aphex
+VERSION   ?= $(shell git describe --tags --exact-match 2>/dev/null || echo v0.0.0-dev)
+
+.PHONY: help build package package-push package-test generate verify lint unit golden race triggers externalsecrets network terraform e2e test render demo bench fuzz clean
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +32,12 @@ build: ## Build the functions and the provider, and what plays Cloudflare for te
 
 
 
+package: tools-crossplane-cli ## Build the Crossplane packages and the manifests that install them into .cache/package (REGISTRY, VERSION)
+	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION)
+
+package-push: tools-crossplane-cli ## The same, and push the packages to REGISTRY
+	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION) -push
+
 demo: tools-controlplane build ## Start a whole platform on this machine and claim the examples (DEMO_ONCE=1 stops by itself)
 	@cd test && $(GO) run ./demo
 
@@ -36,7 +46,7 @@ render: tools-crossplane tools-crossplane-cli crds build ## Render every example
 
 
 
-test: unit race tools-test triggers externalsecrets network terraform render e2e ## All tests
+test: unit race tools-test triggers externalsecrets network terraform render package-test e2e ## All tests
 
 unit: crds ## Unit and golden tests: seconds, no tools
 	$(GO) test ./...
@@ -57,7 +67,10 @@ network: ## Ask a published evaluator what the golden files' network policies le
 terraform: tools-terraform ## Parse the generated Terraform backend with terraform
 	$(GO) test ./functions/repobinding -run TestTerraform -count=1
 
-e2e: tools-controlplane build ## End-to-end tests on a control plane of real parts
+package-test: tools-crossplane-cli ## Test what is in the packages, and that building them again gives the same digests
+	cd tools/xpkg && $(GO) test -count=1 ./...
+
+e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a control plane of real parts
 	cd test && $(GO) test ./controlplane ./demo ./bench -count=1 -timeout 10m -v
 	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
 

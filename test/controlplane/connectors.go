@@ -95,6 +95,8 @@ func (c *ControlPlane) playConnectors(ctx context.Context) error {
 		p.stop()
 		return err
 	}
+	c.neighbour.Lock()
+	defer c.neighbour.Unlock()
 	c.standIns = append(c.standIns, s)
 	c.connectors = p
 	return nil

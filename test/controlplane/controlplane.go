@@ -39,6 +39,10 @@ type Options struct {
 	Log func(format string, args ...any)
 	// Functions are the composition functions to run.
 	Functions []Function
+	// Packages leaves all of Aphex to Crossplane's package manager: there are no
+	// APIs, functions, provider or rights until packages and manifests are
+	// applied, and then the pods of packages run what is in their images.
+	Packages bool
 	// RealBudget holds the provider and Cloudflare's simulator to the number of
 	// calls that they have by default. Without it they allow more, since tests do
 	// within minutes what a platform does in a day.
@@ -61,6 +65,7 @@ type Function struct {
 type ControlPlane struct {
 	root, dir string
 	keepDir   bool
+	packages  bool
 	budget    budget
 	log       func(format string, args ...any)
 
@@ -118,7 +123,7 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 // prepare finds the repository, checks that everything Start needs is there
 // and lays out the state folder.
 func prepare(o Options) (*ControlPlane, error) {
-	c := &ControlPlane{root: o.Root, dir: o.Dir, keepDir: o.Dir != "", budget: plenty, log: o.Log, failed: func(error) {}}
+	c := &ControlPlane{root: o.Root, dir: o.Dir, keepDir: o.Dir != "", packages: o.Packages, budget: plenty, log: o.Log, failed: func(error) {}}
 	if o.RealBudget {
 		c.budget = realBudget
 	}
@@ -145,7 +150,7 @@ func prepare(o Options) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, folder := range []string{"logs", "tmp"} {
+	for _, folder := range []string{"logs", "tmp", "xpkg"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, folder), 0o700); err != nil {
 			return nil, err
 		}
@@ -188,12 +193,18 @@ func (c *ControlPlane) start(ctx context.Context, o Options) error {
 		if err != nil {
 			return err
 		}
+		if o.Packages {
+			return nil
+		}
 		if err := c.stage(fmt.Sprintf("%d functions", len(o.Functions)), func() error { return c.startFunctions(ctx, o.Functions) }); err != nil {
 			return err
 		}
 		return c.stage("Aphex APIs", func() error { return c.installAPIs(ctx) })
 	})
 	all.Go(func() error {
+		if o.Packages {
+			return c.stage("Cloudflare simulator", func() error { return c.startCloudflare(ctx) })
+		}
 		return c.stage("Cloudflare provider and simulator", func() error {
 			return errors.Join(c.startCloudflare(ctx), c.startProvider(ctx))
 		})

@@ -32,12 +32,15 @@ const (
 	aggregateLabel = "rbac.crossplane.io/aggregate-to-crossplane"
 )
 
-// applyRBAC gives Crossplane the roles of its chart and those that this
-// repository ships, and installs this repository's admission policies.
+// applyRBAC gives Crossplane the roles of its chart and, unless packages are
+// installed, those that this repository ships with its admission policies.
 func (c *ControlPlane) applyRBAC(ctx context.Context) error {
 	chart, err := c.renderCrossplaneChart()
 	if err != nil {
 		return err
+	}
+	if c.packages {
+		return c.applyAll(ctx, chart)
 	}
 	ours, err := readManifests(c.root, "package/rbac.yaml", "package/policies.yaml")
 	if err != nil {
@@ -101,18 +104,29 @@ func (c *ControlPlane) startCrossplane(ctx context.Context) error {
 		return err
 	}
 
+	// Functions run as processes beside us, not as pods.
+	packageRuntime := "External"
+	env := append(crossplaneEnv(core), "TLS_CLIENT_CERTS_DIR="+c.pki.path("crossplane-client"))
+	if c.packages {
+		network, err := c.startPods(ctx)
+		if err != nil {
+			return err
+		}
+		packageRuntime = "Deployment"
+		env = append(env, "HTTPS_PROXY="+network)
+	}
+
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
 		return c.run(ctx, &process{
 			name:   "crossplane",
 			binary: c.Binary("crossplane-core"),
-			env:    append(crossplaneEnv(core), "TLS_CLIENT_CERTS_DIR="+c.pki.path("crossplane-client")),
+			env:    env,
 			ports:  2,
 			args: func(port []int) []string {
 				return []string{
 					"core", "start",
-					// Functions run as processes beside us, not as pods.
-					"--package-runtime=External",
+					"--package-runtime=" + packageRuntime,
 					// As docs/settings.md advises: an Organization that is made takes a little more events than the default lets pass
 					// at once.
 					"--circuit-breaker-burst=500",

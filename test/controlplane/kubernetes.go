@@ -36,9 +36,12 @@ func (c *ControlPlane) checkBinaries(functions []Function) error {
 	paths := make([]string, 0, 11+len(functions))
 	for _, name := range []string{
 		"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
-		"crossplane-core", triggersController, triggersInterceptors, triggersSink, simulator, Provider,
+		"crossplane-core", triggersController, triggersInterceptors, triggersSink, simulator,
 	} {
 		paths = append(paths, c.Binary(name))
+	}
+	if !c.packages {
+		paths = append(paths, c.Binary(Provider))
 	}
 	for _, f := range functions {
 		paths = append(paths, c.functionBinary(f))

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,8 @@ type process struct {
 	// ready says whether the program serves and, if not, what was seen. A
 	// program without it counts as ready once it runs.
 	ready func(ctx context.Context, port []int) (ok bool, seen string)
-	// died is told when the program ends without having been killed.
+	// died is told when the program ends without having been killed; by default,
+	// that is an error of the control plane.
 	died func(p *process, err error)
 
 	dir, log string
@@ -59,10 +61,12 @@ type life struct {
 // run starts p as part of the control plane and waits until it serves.
 func (c *ControlPlane) run(ctx context.Context, p *process) error {
 	p.dir, p.log = c.dir, c.Logs(p.name)
-	p.died = func(p *process, err error) {
-		err = fmt.Errorf("%s ended by itself (%w); the end of %s:\n%s", p.name, err, p.log, p.tail())
-		c.log("%v", err)
-		c.failed(err)
+	if p.died == nil {
+		p.died = func(p *process, err error) {
+			err = fmt.Errorf("%s ended by itself (%w); the end of %s:\n%s", p.name, err, p.log, p.tail())
+			c.log("%v", err)
+			c.failed(err)
+		}
 	}
 	c.mu.Lock()
 	if c.stopped {
@@ -72,6 +76,14 @@ func (c *ControlPlane) run(ctx context.Context, p *process) error {
 	c.processes = append(c.processes, p)
 	c.mu.Unlock()
 	return p.start(ctx)
+}
+
+// remove ends p for good.
+func (c *ControlPlane) remove(p *process) error {
+	c.mu.Lock()
+	c.processes = slices.DeleteFunc(c.processes, func(other *process) bool { return other == p })
+	c.mu.Unlock()
+	return p.kill()
 }
 
 // runToEnd runs p as part of the control plane until it ends by itself.

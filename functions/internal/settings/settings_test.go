@@ -2,9 +2,12 @@ package settings_test
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
@@ -237,4 +240,51 @@ cloudflare:
 	}
 	none := settings.Defaults()
 	require.Equal(t, none, none.For("acme-corp"))
+}
+
+// manifest is the EnvironmentConfig that a platform team edits.
+func manifest(t *testing.T) map[string]any {
+	t.Helper()
+	data, err := os.ReadFile("../../../package/configure.yaml")
+	require.NoError(t, err)
+	for document := range strings.SplitSeq(string(data), "\n---\n") {
+		var object map[string]any
+		require.NoError(t, yaml.UnmarshalStrict([]byte(document), &object))
+		if object["kind"] == "EnvironmentConfig" {
+			require.Equal(t, map[string]any{"name": settings.Name}, object["metadata"])
+			return object["data"].(map[string]any)
+		}
+	}
+	t.Fatal("package/configure.yaml has no EnvironmentConfig")
+	return nil
+}
+
+func TestConfigureManifest(t *testing.T) {
+	data := manifest(t)
+	shown, err := yaml.Marshal(data)
+	require.NoError(t, err)
+
+	t.Run("every setting is read", func(t *testing.T) {
+		s, err := settings.Read(with(t, string(shown)))
+		require.NoError(t, err)
+		got, err := yaml.Marshal(s)
+		require.NoError(t, err)
+		require.YAMLEq(t, string(shown), string(got), "a setting that is not in the manifest is shown here with its default")
+	})
+	t.Run("what it shows is what holds without it", func(t *testing.T) {
+		s, err := settings.Read(with(t, string(shown)))
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(settings.Defaults(), s, cmpopts.EquateEmpty()))
+	})
+	t.Run("docs/settings.md shows the same", func(t *testing.T) {
+		page, err := os.ReadFile("../../../docs/settings.md")
+		require.NoError(t, err)
+		_, block, found := strings.Cut(string(page), "```yaml\n")
+		require.True(t, found)
+		block, _, found = strings.Cut(block, "```")
+		require.True(t, found)
+		var object map[string]any
+		require.NoError(t, yaml.UnmarshalStrict([]byte(block), &object))
+		require.Equal(t, data, object["data"])
+	})
 }

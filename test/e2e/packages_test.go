@@ -1,0 +1,382 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"aphex.io/platform/test/controlplane"
+)
+
+// packaged are the programs that packages run.
+var packaged = []string{"function-knowledgebase", "function-organization", "function-repobinding", "provider-cloudflare-tunnel"}
+
+// What a platform team does on its cluster, for years: Crossplane's package manager pulls everything from a registry, what runs
+// is what is in the images there, and a new version replaces it under living claims.
+func TestInstalledAsPackages(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the programs in the images run on Linux only")
+	}
+	registry, err := controlplane.ServeRegistry(t.Context())
+	require.NoError(t, err)
+	registry += "/aphex"
+	released := publish(t, cp.Root(), registry, "v0.1.0")
+	next := publish(t, nextRelease(t), registry, "v0.2.0")
+
+	c := startPackaged(t)
+	var claims []ref
+	step := func(name string, f func(t *testing.T)) {
+		require.True(t, t.Run(name, f), "what follows needs this")
+	}
+	step("the manifests install it", func(t *testing.T) {
+		c.kubectl(t, "apply", "-f", filepath.Join(released, "install.yaml"))
+		c.kubectl(t, "wait", "--for=condition=Healthy", "--timeout="+patience.String(), "--all",
+			"configurations.pkg.crossplane.io,functions.pkg.crossplane.io,providers.pkg.crossplane.io")
+		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
+	})
+	step("there is one of each package, in this version", func(t *testing.T) {
+		c.awaitVersion(t, registry, "v0.1.0")
+	})
+	step("what runs is what is in the images", func(t *testing.T) {
+		images := filepath.Join(c.Dir(), "images")
+		for name, program := range c.programs(t) {
+			below, err := filepath.Rel(images, program)
+			require.NoError(t, err)
+			require.True(t, filepath.IsLocal(below) && filepath.Base(below) == name, "%s runs %s, not a program in %s", name, program, images)
+		}
+		require.NotContains(t, c.Processes(), controlplane.Provider)
+	})
+	step("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
+		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		require.Len(t, deployments.Items, 4)
+		for _, d := range deployments.Items {
+			account := d.Spec.Template.Spec.ServiceAccountName
+			require.Equal(t, strings.Contains(d.Name, "provider"), c.may(t, account, "update", "cloudflare.aphex.io", "tunnels"), d.Name)
+			require.False(t, c.may(t, account, "create", "", "namespaces"), d.Name)
+		}
+	})
+	step("the examples become ready", func(t *testing.T) {
+		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		files, err := filepath.Glob(filepath.Join(c.Root(), "examples", "*", "claim.yaml"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			c.kubectl(t, "apply", "-f", file)
+		}
+		for _, file := range files {
+			claim := refOf(readObject(t, file))
+			claims = append(claims, claim)
+			c.await(t, claim, isReady)
+		}
+	})
+	step("an upgrade keeps every object, and every claim stays ready", func(t *testing.T) {
+		c.replace(t, claims, func() {
+			c.kubectl(t, "apply", "-f", filepath.Join(next, "install.yaml"))
+			c.awaitVersion(t, registry, "v0.2.0")
+			eventually(t, func(context.Context) error {
+				return contains(text(c.patch(t, books, "spec: {sinceTheNextRelease: kept}"), "spec.sinceTheNextRelease"), "kept")
+			})
+		})
+	})
+	step("going back does so too", func(t *testing.T) {
+		c.replace(t, claims, func() {
+			c.kubectl(t, "apply", "-f", filepath.Join(released, "install.yaml"))
+			c.awaitVersion(t, registry, "v0.1.0")
+			c.await(t, books, func(o *object) error {
+				if text(o, "spec.sinceTheNextRelease") != "" {
+					return errors.New("it still has the field of the next release")
+				}
+				return nil
+			})
+		})
+	})
+	step("removed in the documented order, it leaves nothing", func(t *testing.T) {
+		c.kubectl(t, "delete", "repobindings,knowledgebases", "--all", "--all-namespaces")
+		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces")
+		c.kubectl(t, "delete", "-f", filepath.Join(released, "configure.yaml"))
+		c.kubectl(t, "delete", "-f", filepath.Join(released, "install.yaml"))
+		c.awaitNothing(t)
+	})
+}
+
+const books = ref("KnowledgeBase platform-system/platform-docs")
+
+func isReady(o *object) error {
+	if status, _, message := condition(o, "Ready"); status != "True" {
+		return fmt.Errorf("%s: %s", text(o, "status.message"), message)
+	}
+	return nil
+}
+
+// replace requires of a change of all packages that other programs run then, that they answer, and that the claims and all
+// that they own were the same and ready all the time.
+func (c *cluster) replace(t *testing.T, claims []ref, change func()) {
+	t.Helper()
+	programs, owned := c.programs(t), c.owned(t, claims)
+	unready := c.watchUnready(t, claims)
+	change()
+	eventually(t, func(context.Context) error {
+		for name, program := range c.programs(t) {
+			if program == programs[name] {
+				return fmt.Errorf("%s still runs %s", name, program)
+			}
+		}
+		return nil
+	})
+	name := fmt.Sprintf("Books at %d", time.Now().UnixNano())
+	c.patch(t, books, fmt.Sprintf("spec: {displayName: %q}", name))
+	c.await(t, "ConfigMap platform-system/knowledgebase-platform-docs", func(o *object) error { return contains(text(o, "data.displayName"), name) })
+	for _, claim := range claims {
+		c.await(t, claim, isReady)
+	}
+	require.Equal(t, owned, c.owned(t, claims))
+	require.Empty(t, unready())
+}
+
+// owned are the claims and all that was made of them, by their unique ids.
+func (c *cluster) owned(t *testing.T, claims []ref) map[ref]types.UID {
+	t.Helper()
+	ids := map[ref]types.UID{}
+	for _, claim := range claims {
+		for _, r := range append(c.composed(t, claim), claim, c.xr(t, claim)) {
+			ids[r] = c.see(t, r).GetUID()
+		}
+	}
+	return ids
+}
+
+// watchUnready notes from now on whenever a claim is not ready, and says what it noted when it is called.
+func (c *cluster) watchUnready(t *testing.T, claims []ref) (stop func() []string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	var mu sync.Mutex
+	var seen []string
+	for _, claim := range claims {
+		watching.Go(func() {
+			// A watch ends whenever the kind's definition changes.
+			wait.UntilWithContext(ctx, func(ctx context.Context) {
+				w, err := c.client(claim).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + claim.name()})
+				if err != nil {
+					return
+				}
+				for event := range w.ResultChan() {
+					o, ok := event.Object.(*object)
+					if !ok {
+						continue
+					}
+					if err := isReady(o); err != nil || event.Type == watch.Deleted {
+						mu.Lock()
+						seen = append(seen, fmt.Sprintf("%s %s: %v", event.Type, claim, err))
+						mu.Unlock()
+					}
+				}
+			}, often)
+		})
+	}
+	return func() []string {
+		cancel()
+		watching.Wait()
+		return seen
+	}
+}
+
+// nextRelease is a copy of the repository in which the KnowledgeBase has one more field.
+func nextRelease(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	files, err := exec.CommandContext(t.Context(), "git", "-C", cp.Root(), "ls-files", "--cached", "--others", "--exclude-standard").Output()
+	require.NoError(t, err)
+	for file := range strings.Lines(string(files)) {
+		file = strings.TrimSpace(file)
+		data, err := os.ReadFile(filepath.Join(cp.Root(), file))
+		require.NoError(t, err)
+		if file == "apis/knowledgebase/definition.yaml" {
+			const field = "                displayName:\n"
+			require.Equal(t, 1, bytes.Count(data, []byte(field)))
+			data = bytes.Replace(data, []byte(field), []byte("                sinceTheNextRelease: {type: string}\n"+field), 1)
+		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, file)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, file), data, 0o600))
+	}
+	bin := filepath.Join(root, ".cache", "bin")
+	require.NoError(t, os.MkdirAll(bin, 0o755))
+	require.NoError(t, os.Symlink(cp.Binary("crossplane"), filepath.Join(bin, "crossplane")))
+	return root
+}
+
+// publish builds a version of a repository and pushes it to a registry. It returns the folder with its manifests.
+func publish(t *testing.T, root, registry, version string) string {
+	t.Helper()
+	out := t.TempDir()
+	command := exec.CommandContext(t.Context(), "go", "run", ".", "-push",
+		"-root", root, "-registry", registry, "-version", version, "-platforms", "linux/"+runtime.GOARCH, "-out", out)
+	command.Dir = filepath.Join(cp.Root(), "tools", "xpkg")
+	command.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
+	said, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	return out
+}
+
+// startPackaged starts a control plane on which nothing of Aphex is installed.
+func startPackaged(t *testing.T) *cluster {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "aphex-packages-")
+	require.NoError(t, err)
+	c, err := startCluster(controlplane.Options{Dir: dir, Packages: true, Log: t.Logf})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, c.Stop())
+		if t.Failed() {
+			t.Logf("the logs of the control plane are in %s/logs", dir)
+			return
+		}
+		require.NoError(t, os.RemoveAll(dir))
+	})
+	return c
+}
+
+// kubectl runs the real one as an administrator of this cluster.
+func (c *cluster) kubectl(t *testing.T, args ...string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), c.Binary("kubectl"), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "kubectl %s: %s", strings.Join(args, " "), out)
+}
+
+// awaitVersion returns when every package is healthy in a version, and there are no others.
+func (c *cluster) awaitVersion(t *testing.T, registry, version string) {
+	t.Helper()
+	want := map[string]string{
+		"Configuration aphex":                       registry + "/aphex:" + version,
+		"Function aphex-function-knowledgebase":     registry + "/function-knowledgebase:" + version,
+		"Function aphex-function-organization":      registry + "/function-organization:" + version,
+		"Function aphex-function-repobinding":       registry + "/function-repobinding:" + version,
+		"Provider aphex-provider-cloudflare-tunnel": registry + "/provider-cloudflare-tunnel:" + version,
+	}
+	eventually(t, func(ctx context.Context) error {
+		have := map[string]string{}
+		for _, resource := range []string{"configurations", "functions", "providers"} {
+			list, err := c.dynamic.Resource(schema.GroupVersionResource{Group: "pkg.crossplane.io", Version: "v1", Resource: resource}).
+				List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			for _, o := range list.Items {
+				have[o.GetKind()+" "+o.GetName()] = text(&o, "status.currentIdentifier")
+				if status, _, message := condition(&o, "Healthy"); status != "True" {
+					return fmt.Errorf("%s %s is not healthy: %s", o.GetKind(), o.GetName(), message)
+				}
+			}
+		}
+		if !maps.Equal(want, have) {
+			return fmt.Errorf("the packages are %v, not %v", have, want)
+		}
+		return nil
+	})
+}
+
+// awaitNothing returns when nothing of Aphex is left but namespaces of the platform team.
+func (c *cluster) awaitNothing(t *testing.T) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		for _, r := range []schema.GroupVersionResource{
+			{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+			{Group: "apiextensions.crossplane.io", Version: "v1", Resource: "compositeresourcedefinitions"},
+			{Group: "apiextensions.crossplane.io", Version: "v1", Resource: "compositions"},
+			{Group: "apiextensions.crossplane.io", Version: "v1alpha1", Resource: "managedresourcedefinitions"},
+			{Group: "apiextensions.crossplane.io", Version: "v1alpha1", Resource: "managedresourceactivationpolicies"},
+			{Group: "apiextensions.crossplane.io", Version: "v1beta1", Resource: "environmentconfigs"},
+			{Group: "pkg.crossplane.io", Version: "v1", Resource: "configurationrevisions"},
+			{Group: "pkg.crossplane.io", Version: "v1", Resource: "functionrevisions"},
+			{Group: "pkg.crossplane.io", Version: "v1", Resource: "providerrevisions"},
+			{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
+			{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
+			{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"},
+			{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
+			{Group: "apps", Version: "v1", Resource: "deployments"},
+			{Version: "v1", Resource: "namespaces"},
+			{Version: "v1", Resource: "serviceaccounts"},
+			{Version: "v1", Resource: "services"},
+			{Version: "v1", Resource: "secrets"},
+		} {
+			all, err := c.dynamic.Resource(r).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			for _, o := range all.Items {
+				name := o.GetName()
+				// The parts of the control plane that are played have roles of their own.
+				if strings.HasSuffix(name, "-stand-in") || name == "aphex:kwok" {
+					continue
+				}
+				if strings.Contains(name, "aphex") || strings.Contains(name, "acme-corp") || name == "cdktf-deploy-pipeline" {
+					return fmt.Errorf("%s is still there, its finalizers %v", refOf(&o), o.GetFinalizers())
+				}
+			}
+		}
+		return nil
+	})
+	require.Empty(t, slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, "aphex-") }))
+}
+
+// programs are what the packages run, once each runs one.
+func (c *cluster) programs(t *testing.T) map[string]string {
+	t.Helper()
+	programs := map[string]string{}
+	eventually(t, func(context.Context) error {
+		for _, name := range packaged {
+			program, err := c.program("aphex-" + name)
+			if err != nil {
+				return err
+			}
+			programs[name] = program
+		}
+		return nil
+	})
+	return programs
+}
+
+// program is what the only pod of a package runs.
+func (c *cluster) program(pkg string) (string, error) {
+	names := slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, pkg+"-") })
+	if len(names) != 1 {
+		return "", fmt.Errorf("%s runs %d times: %v", pkg, len(names), names)
+	}
+	return os.Readlink(fmt.Sprintf("/proc/%d/exe", c.PID(names[0])))
+}
+
+// may says whether a service account of Crossplane's namespace may do something everywhere.
+func (c *cluster) may(t *testing.T, account, verb, group, resource string) bool {
+	t.Helper()
+	review, err := c.kube.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               "system:serviceaccount:crossplane-system:" + account,
+			Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:crossplane-system", "system:authenticated"},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return review.Status.Allowed
+}

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"debug/elf"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+)
+
+// root is the repository.
+var root, _ = filepath.Abs("../..")
+
+// testOptions are for the platform of this machine, whose compiled packages other builds share.
+func testOptions(t *testing.T, root, out string) options {
+	t.Helper()
+	o, err := parse([]string{"-root", root, "-out", out, "-registry", "registry.example.com/some/org", "-version", "v1.2.3", "-platforms", "linux/" + runtime.GOARCH})
+	require.NoError(t, err)
+	return o
+}
+
+func namesOf(t *testing.T, o options, packages []*metadata) map[string]string {
+	t.Helper()
+	names := map[string]string{}
+	for _, m := range packages {
+		var err error
+		names[m.Metadata.Name], err = m.installedName(o)
+		require.NoError(t, err)
+	}
+	return names
+}
+
+var (
+	once  sync.Once
+	first []builtPackage
+	where string
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if where != "" {
+		_ = os.RemoveAll(where) // a temporary folder
+	}
+	os.Exit(code)
+}
+
+// packages are all packages, built once for all tests.
+func packages(t *testing.T) []builtPackage {
+	t.Helper()
+	once.Do(func() {
+		var err error
+		where, err = os.MkdirTemp("", "aphex-xpkg-")
+		require.NoError(t, err)
+		o := testOptions(t, root, where)
+		first, err = build(t.Context(), o)
+		require.NoError(t, err)
+		require.NoError(t, writeManifests(o, first))
+	})
+	require.NotEmpty(t, first, "the packages were not built; an earlier test says why")
+	return first
+}
+
+func TestTheSameCommitGivesTheSameDigests(t *testing.T) {
+	want := packages(t)
+
+	// Another folder with other times, as in another clone.
+	clone := t.TempDir()
+	files, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "--cached", "--others", "--exclude-standard").Output()
+	require.NoError(t, err)
+	for file := range strings.Lines(string(files)) {
+		from, to := filepath.Join(root, strings.TrimSpace(file)), filepath.Join(clone, strings.TrimSpace(file))
+		data, err := os.ReadFile(from)
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
+		require.NoError(t, os.WriteFile(to, data, 0o600))
+	}
+	bin := filepath.Join(clone, ".cache", "bin")
+	require.NoError(t, os.MkdirAll(bin, 0o755))
+	require.NoError(t, os.Symlink(filepath.Join(root, ".cache", "bin", "crossplane"), filepath.Join(bin, "crossplane")))
+
+	out := t.TempDir()
+	got, err := build(t.Context(), testOptions(t, clone, out))
+	require.NoError(t, err)
+	require.Len(t, got, len(want))
+	for i := range want {
+		require.Equal(t, want[i].digest, got[i].digest, want[i].name)
+		for j, f := range want[i].files {
+			a, err := os.ReadFile(f.path)
+			require.NoError(t, err)
+			b, err := os.ReadFile(got[i].files[j].path)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(a, b), "%s differs", filepath.Base(f.path))
+		}
+	}
+}
+
+// contents are the documents of a package, as Crossplane reads them.
+func contents(t *testing.T, f builtFile) []map[string]any {
+	t.Helper()
+	image, err := pushedImage(f.path)
+	require.NoError(t, err)
+	manifest, err := image.Manifest()
+	require.NoError(t, err)
+	var base []v1.Hash
+	for _, layer := range manifest.Layers {
+		if layer.Annotations["io.crossplane.xpkg"] == "base" {
+			base = append(base, layer.Digest)
+		}
+	}
+	require.Len(t, base, 1, "Crossplane reads exactly one layer")
+	layer, err := image.LayerByDigest(base[0])
+	require.NoError(t, err)
+	files := filesOf(t, layer)
+	require.Equal(t, []string{"package.yaml"}, slices.Collect(maps.Keys(files)))
+	return decode(t, files["package.yaml"])
+}
+
+func filesOf(t *testing.T, layer v1.Layer) map[string][]byte {
+	t.Helper()
+	r, err := layer.Uncompressed()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Close()) }()
+	files := map[string][]byte{}
+	for archive := tar.NewReader(r); ; {
+		header, err := archive.Next()
+		if err == io.EOF {
+			return files
+		}
+		require.NoError(t, err)
+		data, err := io.ReadAll(archive)
+		require.NoError(t, err)
+		files[header.Name] = data
+	}
+}
+
+// decode reads documents and leaves out what only says that something is empty.
+func decode(t *testing.T, data []byte) []map[string]any {
+	t.Helper()
+	var objects []map[string]any
+	for document := range strings.SplitSeq("\n"+string(data), "\n---") {
+		var object map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(document), &object))
+		if len(object) == 0 {
+			continue
+		}
+		delete(object, "status")
+		if m, ok := object["metadata"].(map[string]any); ok && m["creationTimestamp"] == nil {
+			delete(m, "creationTimestamp")
+		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+func TestContents(t *testing.T) {
+	o := testOptions(t, root, where)
+	for _, p := range packages(t) {
+		for _, f := range p.files {
+			t.Run(p.name, func(t *testing.T) {
+				objects := contents(t, f)
+				meta := objects[0]
+				require.Equal(t, "meta.pkg.crossplane.io/v1", meta["apiVersion"])
+				require.Equal(t, p.kind, meta["kind"])
+				annotations := meta["metadata"].(map[string]any)["annotations"].(map[string]any)
+				for _, key := range []string{"description", "readme", "source", "license", "maintainer", "iconURI"} {
+					require.NotEmpty(t, annotations["meta.crossplane.io/"+key], key)
+				}
+				spec := meta["spec"].(map[string]any)
+				require.Equal(t, map[string]any{"version": ">=v2.4.0-0"}, spec["crossplane"])
+
+				var want []string
+				switch p.kind {
+				case "Function":
+					require.Equal(t, []any{"composition"}, spec["capabilities"])
+				case "Provider":
+					require.Equal(t, []any{"safe-start"}, spec["capabilities"])
+					want = []string{"package/crds/*.yaml"}
+				case "Configuration":
+					require.ElementsMatch(t, []any{
+						need("Function", "function-knowledgebase"), need("Function", "function-organization"), need("Function", "function-repobinding"),
+						need("Provider", "provider-cloudflare-tunnel"),
+					}, spec["dependsOn"])
+					want = []string{"apis/*/definition.yaml", "compositions/*.yaml", "package/activation.yaml"}
+				}
+				require.ElementsMatch(t, sources(t, want), withoutInstalledNames(objects[1:]))
+			})
+			t.Run("Crossplane's tool reads the same from "+p.name, func(t *testing.T) {
+				out := filepath.Join(t.TempDir(), "out.gz")
+				require.NoError(t, crossplane(t.Context(), o, t.TempDir(), "xpkg", "extract", "--from-xpkg", f.path, "--output="+out))
+				file, err := os.Open(out)
+				require.NoError(t, err)
+				defer func() { require.NoError(t, file.Close()) }()
+				r, err := gzip.NewReader(file)
+				require.NoError(t, err)
+				data, err := io.ReadAll(r)
+				require.NoError(t, err)
+				require.Equal(t, contents(t, f), decode(t, data))
+			})
+		}
+	}
+}
+
+func need(kind, name string) map[string]any {
+	return map[string]any{
+		"apiVersion": "pkg.crossplane.io/v1", "kind": kind, "package": "registry.example.com/some/org/" + name, "version": "=v1.2.3",
+	}
+}
+
+// sources are the objects of files in the repository.
+func sources(t *testing.T, patterns []string) []map[string]any {
+	t.Helper()
+	objects := []map[string]any{}
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		require.NoError(t, err)
+		require.NotEmpty(t, paths, pattern)
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			require.NoError(t, err)
+			objects = append(objects, decode(t, data)...)
+		}
+	}
+	return objects
+}
+
+// withoutInstalledNames undoes the one thing in which a package differs from the sources.
+func withoutInstalledNames(objects []map[string]any) []map[string]any {
+	for _, object := range objects {
+		if object["kind"] != "Composition" {
+			continue
+		}
+		for _, step := range object["spec"].(map[string]any)["pipeline"].([]any) {
+			ref := step.(map[string]any)["functionRef"].(map[string]any)
+			ref["name"] = strings.TrimPrefix(ref["name"].(string), "some-org-")
+		}
+	}
+	return objects
+}
+
+func TestRuntime(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.kind == "Configuration" {
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			f := p.files[0]
+			require.Less(t, f.size, int64(25<<20))
+			image, err := pushedImage(f.path)
+			require.NoError(t, err)
+			config, err := image.ConfigFile()
+			require.NoError(t, err)
+			require.Equal(t, "linux/"+runtime.GOARCH, config.OS+"/"+config.Architecture)
+			require.Equal(t, "65532:65532", config.Config.User)
+			require.Equal(t, []string{"/" + p.name}, config.Config.Entrypoint)
+			require.Equal(t, "v1.2.3", config.Config.Labels["org.opencontainers.image.version"])
+
+			layers, err := image.Layers()
+			require.NoError(t, err)
+			require.Len(t, layers, 2, "the program and the package")
+			files := filesOf(t, layers[0])
+			require.Equal(t, []string{p.name}, slices.Collect(maps.Keys(files)))
+
+			program, err := elf.NewFile(bytes.NewReader(files[p.name]))
+			require.NoError(t, err)
+			require.False(t, slices.ContainsFunc(program.Progs, func(s *elf.Prog) bool { return s.Type == elf.PT_INTERP }),
+				"there is no dynamic linker in the image")
+			path := filepath.Join(t.TempDir(), p.name)
+			require.NoError(t, os.WriteFile(path, files[p.name], 0o700))
+			help, err := exec.CommandContext(t.Context(), path, "--help").CombinedOutput()
+			require.NoError(t, err, "%s", help)
+			require.Contains(t, string(help), "metrics-address")
+		})
+	}
+}
+
+func TestManifests(t *testing.T) {
+	built := packages(t)
+	data, err := os.ReadFile(filepath.Join(where, "install.yaml"))
+	require.NoError(t, err)
+	objects := decode(t, data)
+
+	t.Run("the rights and policies come first, as they are", func(t *testing.T) {
+		want := slices.Concat(sources(t, []string{"package/rbac.yaml"}), sources(t, []string{"package/policies.yaml"}))
+		require.Equal(t, want, objects[:len(want)])
+	})
+	t.Run("every package is installed in this version", func(t *testing.T) {
+		got := map[string]string{}
+		for _, object := range objects[len(objects)-len(built):] {
+			require.Equal(t, "pkg.crossplane.io/v1", object["apiVersion"])
+			name := object["kind"].(string) + " " + object["metadata"].(map[string]any)["name"].(string)
+			got[name] = object["spec"].(map[string]any)["package"].(string)
+		}
+		const registry = "registry.example.com/some/org/"
+		require.Equal(t, map[string]string{
+			"Configuration aphex":                          registry + "aphex:v1.2.3",
+			"Function some-org-function-knowledgebase":     registry + "function-knowledgebase:v1.2.3",
+			"Function some-org-function-organization":      registry + "function-organization:v1.2.3",
+			"Function some-org-function-repobinding":       registry + "function-repobinding:v1.2.3",
+			"Provider some-org-provider-cloudflare-tunnel": registry + "provider-cloudflare-tunnel:v1.2.3",
+		}, got)
+	})
+	t.Run("the Compositions call the functions by these names", func(t *testing.T) {
+		for _, p := range built {
+			if p.kind != "Configuration" {
+				continue
+			}
+			for _, object := range contents(t, p.files[0]) {
+				if object["kind"] != "Composition" {
+					continue
+				}
+				step := object["spec"].(map[string]any)["pipeline"].([]any)[0].(map[string]any)
+				name := step["functionRef"].(map[string]any)["name"]
+				require.True(t, slices.ContainsFunc(objects, func(o map[string]any) bool {
+					return o["kind"] == "Function" && o["metadata"].(map[string]any)["name"] == name
+				}), "no Function %s", name)
+			}
+		}
+	})
+	t.Run("what a platform team edits is not applied again", func(t *testing.T) {
+		for _, object := range objects {
+			require.NotContains(t, []any{"EnvironmentConfig", "ClusterProviderConfig", "Secret"}, object["kind"])
+		}
+	})
+}

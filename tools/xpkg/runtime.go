@@ -1,0 +1,119 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// nonRoot is what distroless images call nonroot. Crossplane sets another one; both are nobody.
+const nonRoot = "65532:65532"
+
+// buildProgram builds a static program that depends on nothing but the sources and the Go release.
+func buildProgram(ctx context.Context, o options, m *metadata, platform v1.Platform, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, m.program())
+	cmd.Dir = o.root
+	cmd.Env = append(environment(), "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s for %s: %w", m.program(), platform, err)
+	}
+	return nil
+}
+
+// environment is the caller's, less what would change a build. GOFLAGS is set and not emptied, since the Go command reads
+// its own configuration file in place of an empty variable.
+func environment() []string {
+	var env []string
+	for _, pair := range os.Environ() {
+		switch key, _, _ := strings.Cut(pair, "="); key {
+		case "GOFLAGS", "GOWORK", "GOOS", "GOARCH", "GOAMD64", "GOARM64", "GOEXPERIMENT", "GOFIPS140", "CGO_ENABLED", "PWD":
+		default:
+			env = append(env, pair)
+		}
+	}
+	return append(env, "GOFLAGS=-mod=readonly", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "CGO_ENABLED=0")
+}
+
+// runtimeImage is an image from scratch with one program. It has no file that changes, so that its root may be read-only,
+// and no CA certificates: only the provider needs some, and has them built in.
+func runtimeImage(o options, m *metadata, platform v1.Platform, program string) (v1.Image, error) {
+	layer, err := programLayer(program, m.Metadata.Name)
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+		OS:           platform.OS,
+		Architecture: platform.Architecture,
+		Created:      v1.Time{Time: time.Unix(0, 0).UTC()},
+		RootFS:       v1.RootFS{Type: "layers"},
+		Config: v1.Config{
+			Entrypoint: []string{"/" + m.Metadata.Name},
+			User:       nonRoot,
+			WorkingDir: "/",
+			Labels: map[string]string{
+				"org.opencontainers.image.title":    m.Metadata.Name,
+				"org.opencontainers.image.version":  o.version,
+				"org.opencontainers.image.source":   sourceURL,
+				"org.opencontainers.image.licenses": license,
+			},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mutate.AppendLayers(image, layer)
+}
+
+func programLayer(path, name string) (v1.Layer, error) {
+	program, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o555, Size: int64(len(program)), ModTime: time.Unix(0, 0)}); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(program); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
+	}, tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithCompressedCaching)
+}
+
+// writeRuntime builds the runtime image of a package for a platform, as a file that Crossplane's tool embeds.
+func writeRuntime(ctx context.Context, o options, m *metadata, platform v1.Platform, dir string) (string, error) {
+	program := filepath.Join(dir, m.Metadata.Name)
+	if err := buildProgram(ctx, o, m, platform, program); err != nil {
+		return "", err
+	}
+	image, err := runtimeImage(o, m, platform, program)
+	if err != nil {
+		return "", fmt.Errorf("image of %s: %w", m.Metadata.Name, err)
+	}
+	tag, err := name.NewTag(m.Metadata.Name)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "runtime.tar")
+	return path, tarball.WriteToFile(path, tag, image)
+}
