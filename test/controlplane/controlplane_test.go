@@ -183,7 +183,9 @@ func testRestart(t *testing.T, c *ControlPlane) {
 func testCloudflare(t *testing.T, c *ControlPlane) {
 	t.Helper()
 	const namespace = "platform-system"
-	require.NoError(t, c.Apply(t.Context(), `
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	require.NoError(t, c.Apply(ctx, `
 apiVersion: cloudflare.aphex.io/v1alpha1
 kind: Tunnel
 metadata: {name: acme, namespace: platform-system}
@@ -204,34 +206,34 @@ spec:
 		obj.SetNamespace(namespace)
 		resource, err := c.client.resource(obj)
 		require.NoError(t, err)
-		obj, err = resource.Get(t.Context(), "acme", metav1.GetOptions{})
+		obj, err = resource.Get(ctx, "acme", metav1.GetOptions{})
 		require.NoError(t, err)
 		return obj
 	}
 	awaitStatus := func(want string) {
 		t.Helper()
-		require.NoError(t, await(t.Context(), "a tunnel that is "+want, func(context.Context) (bool, string, error) {
+		require.NoError(t, await(ctx, "a tunnel that is "+want, func(context.Context) (bool, string, error) {
 			status := stringAt(get("Tunnel"), "", "status", "atProvider", "status")
 			return status == want, status, nil
 		}))
 	}
-	require.NoError(t, await(t.Context(), "the provider to say what it lacks", func(context.Context) (bool, string, error) {
+	require.NoError(t, await(ctx, "the provider to say what it lacks", func(context.Context) (bool, string, error) {
 		_, said := conditionTrue(get("Tunnel"), "Authorized")
 		return strings.Contains(said, "ClusterProviderConfig default"), said, nil
 	}))
-	nothing, err := c.Cloudflare().Tunnels(t.Context(), CloudflareAccount)
+	nothing, err := c.Cloudflare().Tunnels(ctx, CloudflareAccount)
 	require.NoError(t, err)
 	require.Empty(t, nothing)
 
-	require.NoError(t, c.ConnectCloudflare(t.Context()))
+	require.NoError(t, c.ConnectCloudflare(ctx))
 	for _, kind := range []string{"Tunnel", "DNSRecord"} {
-		require.NoError(t, c.awaitCondition(t.Context(), "Ready", []*unstructured.Unstructured{get(kind)}))
+		require.NoError(t, c.awaitCondition(ctx, "Ready", []*unstructured.Unstructured{get(kind)}))
 	}
-	tunnels, err := c.Cloudflare().Tunnels(t.Context(), CloudflareAccount)
+	tunnels, err := c.Cloudflare().Tunnels(ctx, CloudflareAccount)
 	require.NoError(t, err)
 	require.Len(t, tunnels, 1)
 	require.Equal(t, get("Tunnel").GetAnnotations()["crossplane.io/external-name"], tunnels[0].ID)
-	records, err := c.Cloudflare().Records(t.Context(), CloudflareZone)
+	records, err := c.Cloudflare().Records(ctx, CloudflareZone)
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.Equal(t, "acme.arbiter-dev.com", records[0].Name)
@@ -239,7 +241,7 @@ spec:
 
 	// cloudflared connects if it has the credentials.
 	awaitStatus("inactive")
-	require.NoError(t, c.Apply(t.Context(), `
+	require.NoError(t, c.Apply(ctx, `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: cloudflared, namespace: platform-system}
@@ -254,15 +256,15 @@ spec:
         secret: {secretName: acme-credentials, items: [{key: credentials.json, path: credentials.json}]}
 `))
 	awaitStatus("healthy")
-	require.NoError(t, c.client.AppsV1().Deployments(namespace).Delete(t.Context(), "cloudflared", metav1.DeleteOptions{}))
+	require.NoError(t, c.client.AppsV1().Deployments(namespace).Delete(ctx, "cloudflared", metav1.DeleteOptions{}))
 	awaitStatus("down")
 
 	for _, kind := range []string{"Tunnel", "DNSRecord"} {
 		resource, err := c.client.resource(get(kind))
 		require.NoError(t, err)
-		require.NoError(t, resource.Delete(t.Context(), "acme", metav1.DeleteOptions{}))
+		require.NoError(t, resource.Delete(ctx, "acme", metav1.DeleteOptions{}))
 	}
-	require.NoError(t, await(t.Context(), "nothing to be left at Cloudflare", func(ctx context.Context) (bool, string, error) {
+	require.NoError(t, await(ctx, "nothing to be left at Cloudflare", func(ctx context.Context) (bool, string, error) {
 		tunnels, err := c.Cloudflare().Tunnels(ctx, CloudflareAccount)
 		if err != nil {
 			return false, "", err
