@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -184,7 +185,7 @@ func (p *connectors) ingress(ctx context.Context, pod *corev1.Pod) ([]ingressRul
 		}
 		mounted, err := p.typed.CoreV1().ConfigMaps(pod.Namespace).Get(ctx, volume.ConfigMap.Name, metav1.GetOptions{})
 		if err != nil {
-			return nil, err
+			return nil, volumeError(err)
 		}
 		for file, text := range mounted.Data {
 			var configuration struct{ Ingress []ingressRule }
@@ -197,6 +198,14 @@ func (p *connectors) ingress(ctx context.Context, pod *corev1.Pod) ([]ingressRul
 	return nil, nil // It connects, and knows no host.
 }
 
+// volumeError makes a pod wait for what it mounts, as a kubelet does.
+func volumeError(err error) error {
+	if apierrors.IsNotFound(err) {
+		return errNotYet
+	}
+	return err
+}
+
 // token reads the credentials file that a pod mounts, and writes it in the form
 // in which a connector shows it to Cloudflare.
 func (p *connectors) token(ctx context.Context, pod *corev1.Pod) (string, error) {
@@ -206,7 +215,7 @@ func (p *connectors) token(ctx context.Context, pod *corev1.Pod) (string, error)
 		}
 		secret, err := p.typed.CoreV1().Secrets(pod.Namespace).Get(ctx, volume.Secret.SecretName, metav1.GetOptions{})
 		if err != nil {
-			return "", err
+			return "", volumeError(err)
 		}
 		for _, file := range volume.Secret.Items {
 			var credentials struct{ AccountTag, TunnelSecret, TunnelID string }

@@ -21,7 +21,7 @@ var drifts = map[string]string{
 	"Namespace":           `{metadata: {labels: {aphex.dev/org: mallory}}}`,
 	"ServiceAccount":      `{metadata: {labels: {platform.aphex/organization: mallory}}}`,
 	"ConfigMap":           `{data: {config.yaml: mallory, repositories.json: mallory}}`,
-	"Secret":              `{data: {secret: bWFsbG9yeS1tYWxsb3J5LW1hbGxvcnk=, backend.tf: bWFsbG9yeQ==}}`,
+	"Secret":              `{data: {secret: bWFsbG9yeS1tYWxsb3J5LW1hbGxvcnk=, backend.tf: bWFsbG9yeQ==, GOMEMLIMIT: bWFsbG9yeQ==}}`,
 	"ResourceQuota":       `{spec: {hard: {pods: "1000"}}}`,
 	"LimitRange":          `{spec: {limits: []}}`,
 	"NetworkPolicy":       `{spec: {ingress: [{}], egress: [{}]}}`,
