@@ -43,9 +43,6 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	// Mozilla's CA certificates for an image that has none. Unlike a file of them they keep the dates from which a CA is no longer
-	// trusted; a file in one of the usual places, such as a company's own, still comes first.
-	_ "golang.org/x/crypto/x509roots/fallback"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	authorizationv1 "k8s.io/api/authorization/v1"
