@@ -44,19 +44,17 @@ func TestInstalledAsPackages(t *testing.T) {
 
 	c := startPackaged(t)
 	var claims []ref
-	step := func(name string, f func(t *testing.T)) {
-		require.True(t, t.Run(name, f), "what follows needs this")
-	}
-	step("the manifests install it", func(t *testing.T) {
+	// Each step needs the one before.
+	require.True(t, t.Run("the manifests install it", func(t *testing.T) {
 		c.kubectl(t, "apply", "-f", filepath.Join(released, "install.yaml"))
 		c.kubectl(t, "wait", "--for=condition=Healthy", "--timeout="+patience.String(), "--all",
 			"configurations.pkg.crossplane.io,functions.pkg.crossplane.io,providers.pkg.crossplane.io")
 		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
-	})
-	step("there is one of each package, in this version", func(t *testing.T) {
+	}))
+	require.True(t, t.Run("there is one of each package, in this version", func(t *testing.T) {
 		c.awaitVersion(t, registry, "v0.1.0")
-	})
-	step("what runs is what is in the images", func(t *testing.T) {
+	}))
+	require.True(t, t.Run("what runs is what is in the images", func(t *testing.T) {
 		images := filepath.Join(c.Dir(), "images")
 		for name, program := range c.programs(t) {
 			below, err := filepath.Rel(images, program)
@@ -64,8 +62,8 @@ func TestInstalledAsPackages(t *testing.T) {
 			require.True(t, filepath.IsLocal(below) && filepath.Base(below) == name, "%s runs %s, not a program in %s", name, program, images)
 		}
 		require.NotContains(t, c.Processes(), controlplane.Provider)
-	})
-	step("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
+	}))
+	require.True(t, t.Run("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		require.Len(t, deployments.Items, 4)
@@ -74,8 +72,8 @@ func TestInstalledAsPackages(t *testing.T) {
 			require.Equal(t, strings.Contains(d.Name, "provider"), c.may(t, account, "update", "cloudflare.aphex.io", "tunnels"), d.Name)
 			require.False(t, c.may(t, account, "create", "", "namespaces"), d.Name)
 		}
-	})
-	step("the examples become ready", func(t *testing.T) {
+	}))
+	require.True(t, t.Run("the examples become ready", func(t *testing.T) {
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
 		files, err := filepath.Glob(filepath.Join(c.Root(), "examples", "*", "claim.yaml"))
 		require.NoError(t, err)
@@ -88,8 +86,8 @@ func TestInstalledAsPackages(t *testing.T) {
 			claims = append(claims, claim)
 			c.await(t, claim, isReady)
 		}
-	})
-	step("an upgrade keeps every object, and every claim stays ready", func(t *testing.T) {
+	}))
+	require.True(t, t.Run("an upgrade keeps every object, and every claim stays ready", func(t *testing.T) {
 		c.replace(t, claims, func() {
 			c.kubectl(t, "apply", "-f", filepath.Join(next, "install.yaml"))
 			c.awaitVersion(t, registry, "v0.2.0")
@@ -97,8 +95,8 @@ func TestInstalledAsPackages(t *testing.T) {
 				return contains(text(c.patch(t, books, "spec: {sinceTheNextRelease: kept}"), "spec.sinceTheNextRelease"), "kept")
 			})
 		})
-	})
-	step("going back does so too", func(t *testing.T) {
+	}))
+	require.True(t, t.Run("going back does so too", func(t *testing.T) {
 		c.replace(t, claims, func() {
 			c.kubectl(t, "apply", "-f", filepath.Join(released, "install.yaml"))
 			c.awaitVersion(t, registry, "v0.1.0")
@@ -109,14 +107,14 @@ func TestInstalledAsPackages(t *testing.T) {
 				return nil
 			})
 		})
-	})
-	step("removed in the documented order, it leaves nothing", func(t *testing.T) {
+	}))
+	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
 		c.kubectl(t, "delete", "repobindings,knowledgebases", "--all", "--all-namespaces")
 		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces")
 		c.kubectl(t, "delete", "-f", filepath.Join(released, "configure.yaml"))
 		c.kubectl(t, "delete", "-f", filepath.Join(released, "install.yaml"))
 		c.awaitNothing(t)
-	})
+	}))
 }
 
 const books = ref("KnowledgeBase platform-system/platform-docs")

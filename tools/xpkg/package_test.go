@@ -120,7 +120,7 @@ func TestLinter(t *testing.T) {
 			require.NoError(t, m.writeFolder(o, dir, namesOf(t, o, packages)))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "more.yaml"), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), 0o600))
 			err := crossplane(t.Context(), o, t.TempDir(), "xpkg", "build", "--package-root="+dir, "--package-file="+filepath.Join(t.TempDir(), "a.xpkg"))
-			require.ErrorContains(t, err, "failed to")
+			require.ErrorContains(t, err, "ConfigMap")
 		})
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -101,8 +102,12 @@ func crossplane(ctx context.Context, o options, home string, args ...string) err
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("crossplane %s: %w; is there %s, see `make tools-crossplane-cli`?\n%s", strings.Join(args, " "), err, binary, out)
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w; run `make tools-crossplane-cli`", err)
+	}
+	if err != nil {
+		return fmt.Errorf("crossplane %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return nil
 }

@@ -45,9 +45,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	// Mozilla's CA certificates for an image that has none. Unlike a file of them they keep the dates from which a CA is no longer
-	// trusted; a file in one of the usual places, such as a company's own, still comes first.
-	_ "golang.org/x/crypto/x509roots/fallback"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
