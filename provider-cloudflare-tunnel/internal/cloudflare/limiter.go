@@ -16,8 +16,10 @@ const (
 	spacing = 6 * time.Millisecond
 	// maxRetryAfter bounds what an answer can make us wait.
 	maxRetryAfter = time.Hour
-	// readShare of the budget is open to reads, in percent; the rest waits for writes.
-	readShare = 80
+	// readShare of the budget is open to reads, in percent; the rest waits for writes. The first readReserve percent are
+	// theirs alone: a list serves all objects, and what was written is not known to be ready before it was read.
+	readShare   = 80
+	readReserve = 1
 )
 
 // class is how urgent a call is. Writes, and the reads that decide about one, go first.
@@ -37,8 +39,9 @@ type limiter struct {
 
 	mu     sync.Mutex
 	budget int
-	// sent are the times of the calls within the last window, oldest first.
-	sent []time.Time
+	// sent are the calls within the last window, oldest first, and reads is how many of them were ordinary.
+	sent  []call
+	reads int
 	// notBefore is set by an answer that says to wait.
 	notBefore time.Time
 	// ceiling is how many calls the window may hold by what Cloudflare said was left, until ceilingEnds. Others who use
@@ -49,6 +52,12 @@ type limiter struct {
 	unanswered int
 	waiting    [classes][]*waiter
 	timer      *time.Timer
+}
+
+// call is one that was made.
+type call struct {
+	at time.Time
+	class
 }
 
 // waiter is a call whose turn comes when ready is closed.
@@ -79,7 +88,7 @@ func (l *limiter) wait(ctx context.Context, c class) error {
 	}
 	at := l.next(now, c, ahead)
 	if ahead == 0 && !at.After(now) {
-		l.take(now)
+		l.take(now, c)
 		l.mu.Unlock()
 		return nil
 	}
@@ -135,7 +144,7 @@ func (l *limiter) next(now time.Time, c class, ahead int) time.Time {
 	l.forget(now)
 	at := now
 	if n := len(l.sent); n > 0 {
-		at = later(at, l.sent[n-1].Add(spacing))
+		at = later(at, l.sent[n-1].at.Add(spacing))
 	}
 	at = later(at.Add(time.Duration(ahead)*spacing), l.notBefore)
 
@@ -152,14 +161,17 @@ func (l *limiter) next(now time.Time, c class, ahead int) time.Time {
 
 // slot is when the window has room for one more call of that class after as many others.
 func (l *limiter) slot(allowed int, c class, ahead int) time.Time {
-	if c == ordinary {
+	switch reserved := allowed * readReserve / 100; {
+	case c == urgent:
+		allowed -= max(0, reserved-l.reads)
+	case l.reads+ahead >= reserved:
 		allowed = allowed * readShare / 100
 	}
 	i := len(l.sent) + ahead - max(1, allowed)
 	if i < 0 || len(l.sent) == 0 {
 		return time.Time{}
 	}
-	return l.sent[min(i, len(l.sent)-1)].Add(window)
+	return l.sent[min(i, len(l.sent)-1)].at.Add(window)
 }
 
 func later(a, b time.Time) time.Time {
@@ -172,7 +184,10 @@ func later(a, b time.Time) time.Time {
 // forget drops calls that left the window.
 func (l *limiter) forget(now time.Time) {
 	n := 0
-	for n < len(l.sent) && now.Sub(l.sent[n]) >= window {
+	for n < len(l.sent) && now.Sub(l.sent[n].at) >= window {
+		if l.sent[n].class == ordinary {
+			l.reads--
+		}
 		n++
 	}
 	l.sent = l.sent[n:]
@@ -186,8 +201,11 @@ func (l *limiter) used() int {
 	return 100 * len(l.sent) / max(1, l.budget)
 }
 
-func (l *limiter) take(now time.Time) {
-	l.sent = append(l.sent, now)
+func (l *limiter) take(now time.Time, c class) {
+	l.sent = append(l.sent, call{now, c})
+	if c == ordinary {
+		l.reads++
+	}
 	l.unanswered++
 }
 
@@ -215,7 +233,7 @@ func (l *limiter) dispatch() {
 		}
 		w := l.waiting[c][0]
 		l.waiting[c] = l.waiting[c][1:]
-		l.take(now)
+		l.take(now, c)
 		close(w.ready)
 	}
 }

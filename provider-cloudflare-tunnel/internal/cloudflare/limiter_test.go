@@ -17,19 +17,19 @@ import (
 
 func TestABurstGoesOutAtOnceAndNoWindowHoldsMoreThanTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(100, time.Hour)
+		l := newLimiter(50, time.Hour)
 		start := time.Now()
-		sent := make([]time.Time, 0, 250)
-		for range 250 {
+		sent := make([]time.Time, 0, 125)
+		for range 125 {
 			require.NoError(t, l.wait(t.Context(), urgent))
 			l.observe(http.StatusOK, nil)
 			sent = append(sent, time.Now())
 		}
-		require.Less(t, sent[99].Sub(start), time.Second)
-		for i := range sent[100:] {
-			require.GreaterOrEqual(t, sent[i+100].Sub(sent[i]), window)
+		require.Less(t, sent[49].Sub(start), time.Second)
+		for i := range sent[50:] {
+			require.GreaterOrEqual(t, sent[i+50].Sub(sent[i]), window)
 		}
-		require.Less(t, sent[249].Sub(start), 2*window+time.Second, "no time is lost")
+		require.Less(t, sent[124].Sub(start), 2*window+time.Second, "no time is lost")
 	})
 }
 
@@ -51,6 +51,29 @@ func TestReadsLeaveRoomForWrites(t *testing.T) {
 		d, ok := RetryAfter(err)
 		require.True(t, ok)
 		require.InDelta(t, window.Seconds(), d.Seconds(), 1)
+	})
+}
+
+func TestWritesLeaveAFewReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(200, time.Second)
+		for range 198 {
+			require.NoError(t, l.wait(t.Context(), urgent))
+		}
+		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
+		for range 2 {
+			require.NoError(t, l.wait(t.Context(), ordinary), "a list that serves all")
+		}
+		require.ErrorIs(t, l.wait(t.Context(), ordinary), ErrThrottled)
+		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
+		time.Sleep(window + time.Second)
+		for range 2 {
+			require.NoError(t, l.wait(t.Context(), ordinary))
+		}
+		for range 198 {
+			require.NoError(t, l.wait(t.Context(), urgent), "what reads had is not kept from writes too")
+		}
+		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
 	})
 }
 
