@@ -40,8 +40,8 @@ const (
 )
 
 // Compose returns everything an Organization owns. It does no I/O and reads no clock: the same Organization, the same
-// observed objects and the same time of the request give the same result. What is in its namespace waits for that, and a binding for its role, since
-// Crossplane applies objects in no particular order.
+// observed objects and the same time of the request give the same result. What is in its namespace waits for that, and a
+// binding for its role, since Crossplane applies objects in no particular order.
 func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired, error) {
 	set, err := settings.Read(seen)
 	if err != nil {

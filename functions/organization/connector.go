@@ -12,7 +12,6 @@ import (
 	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
-	"aphex.io/platform/functions/internal/tekton"
 )
 
 const (
@@ -35,8 +34,8 @@ const (
 func connectorConfiguration(set *settings.Settings, tunnelID string, n names) string {
 	host, ingress := strconv.Quote(set.WebhookHost(n.Org)), ""
 	all := listeners(set, n)
-	for shard, l := range all[1:] {
-		ingress += "- hostname: " + host + "\n  path: ^" + tekton.ShardPath(shard+1) + "$\n  service: " + origin(l, n) + "\n"
+	for _, l := range all[1:] {
+		ingress += "- hostname: " + host + "\n  path: ^" + l.path + "$\n  service: " + origin(l, n) + "\n"
 	}
 	ingress += "- hostname: " + host + "\n  service: " + origin(all[0], n) + "\n"
 	return "credentials-file: " + credentialsDir + "/" + cloudflare.CredentialsKey + `

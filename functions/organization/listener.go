@@ -47,6 +47,8 @@ func listenerRoleBinding(n names) *rbacv1.RoleBinding {
 // listener is an EventListener: the one that has all Triggers of the organization, or a shard of it.
 type listener struct {
 	key, name string
+	// path is a shard's in the webhook URL.
+	path string
 	// triggers are the labels of those that it has.
 	triggers map[string]string
 }
@@ -58,6 +60,7 @@ func listeners(set *settings.Settings, n names) []listener {
 		out = append(out, listener{
 			key:      keyListenerShard + tekton.ShardLabel(shard),
 			name:     tekton.ShardListener(shard),
+			path:     tekton.ShardPath(shard),
 			triggers: map[string]string{kube.LabelOrganization: n.Org, kube.LabelShard: tekton.ShardLabel(shard)},
 		})
 	}

@@ -57,15 +57,21 @@ var bindingsGrow = []int{10, 100, 500}
 
 var (
 	pipelineRuns = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
-	// tenantKinds are what a delivery needs of a binding. The rest of what a RepoBinding composes costs the listener nothing.
-	tenantKinds = map[string]schema.GroupVersionResource{
-		"namespace":             {Version: "v1", Resource: "namespaces"},
-		"listener-role":         {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
-		"listener-role-binding": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
-		"trigger-template":      {Group: "triggers.tekton.dev", Version: "v1beta1", Resource: "triggertemplates"},
-		"trigger":               {Group: "triggers.tekton.dev", Version: "v1beta1", Resource: "triggers"},
-	}
+	triggers     = schema.GroupVersionResource{Group: "triggers.tekton.dev", Version: "v1beta1", Resource: "triggers"}
 )
+
+// deliveryNeeds are the objects that a delivery needs of a binding, by their keys in its composition and in the order in
+// which they can be made. The rest of what a RepoBinding composes costs the listener nothing.
+var deliveryNeeds = []struct {
+	key      string
+	resource schema.GroupVersionResource
+}{
+	{"namespace", schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}},
+	{"listener-role", schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}},
+	{"listener-role-binding", schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}},
+	{"trigger-template", schema.GroupVersionResource{Group: "triggers.tekton.dev", Version: "v1beta1", Resource: "triggertemplates"}},
+	{"trigger", triggers},
+}
 
 // hooks is an organization, its listeners and its bindings.
 type hooks struct {
@@ -229,7 +235,7 @@ func (h *hooks) bind(ctx context.Context, n int) error {
 	all.SetLimit(hands)
 	for i := n; i < len(h.paths); i++ {
 		all.Go(func() error {
-			return h.client.Resource(tenantKinds["trigger"]).Namespace("org-"+hooksOrganization).
+			return h.client.Resource(triggers).Namespace("org-"+hooksOrganization).
 				Delete(applying, bindingName(i)+"-trigger", metav1.DeleteOptions{})
 		})
 	}
@@ -266,15 +272,15 @@ func webhookPath(rsp *fnv1.RunFunctionResponse) (string, error) {
 
 // apply makes what a delivery needs of a binding.
 func (h *hooks) apply(ctx context.Context, rsp *fnv1.RunFunctionResponse) error {
-	for _, key := range []string{"namespace", "listener-role", "listener-role-binding", "trigger-template", "trigger"} {
-		r := rsp.GetDesired().GetResources()[key]
+	for _, need := range deliveryNeeds {
+		r := rsp.GetDesired().GetResources()[need.key]
 		if r == nil {
-			return fmt.Errorf("function-repobinding composes no %s", key)
+			return fmt.Errorf("function-repobinding composes no %s", need.key)
 		}
 		o := &unstructured.Unstructured{Object: r.GetResource().AsMap()}
-		if _, err := h.client.Resource(tenantKinds[key]).Namespace(o.GetNamespace()).
+		if _, err := h.client.Resource(need.resource).Namespace(o.GetNamespace()).
 			Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "bench"}); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return fmt.Errorf("%s: %w", need.key, err)
 		}
 	}
 	return nil

@@ -54,39 +54,18 @@ type connectorProcess struct {
 // https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/do-more-with-tunnels/local-management/configuration-file/.
 type ingressRule struct{ Hostname, Path, Service string }
 
-// connectorsRBAC is what the stand-in needs.
-const connectorsRBAC = `
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: aphex:connector-stand-in
-rules:
+// connectorsRules are what the stand-in needs.
+const connectorsRules = `
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [get]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: aphex:connector-stand-in
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: aphex:connector-stand-in
-subjects:
-- apiGroup: rbac.authorization.k8s.io
-  kind: User
-  name: aphex:connector-stand-in
 `
 
 func (c *ControlPlane) playConnectors(ctx context.Context) error {
-	if err := c.Apply(ctx, connectorsRBAC); err != nil {
-		return err
-	}
-	s, err := c.newStandIn("aphex:connector-stand-in")
+	s, err := c.newStandIn(ctx, "aphex:connector-stand-in", connectorsRules)
 	if err != nil {
 		return err
 	}

@@ -27,13 +27,8 @@ type stores struct {
 	c *ControlPlane
 }
 
-// storesRBAC is what the stand-in needs.
-const storesRBAC = `
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: aphex:external-secrets-stand-in
-rules:
+// storesRules are what the stand-in needs.
+const storesRules = `
 - apiGroups: [external-secrets.io]
   resources: [clustersecretstores]
   verbs: [get, list, watch]
@@ -43,19 +38,6 @@ rules:
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [get]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: aphex:external-secrets-stand-in
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: aphex:external-secrets-stand-in
-subjects:
-- apiGroup: rbac.authorization.k8s.io
-  kind: User
-  name: aphex:external-secrets-stand-in
 `
 
 func (c *ControlPlane) playExternalSecrets(ctx context.Context) error {
@@ -64,10 +46,7 @@ func (c *ControlPlane) playExternalSecrets(ctx context.Context) error {
 	if slices.ContainsFunc(c.standIns, func(s *standIn) bool { return s.name == storesUser }) {
 		return nil
 	}
-	if err := c.Apply(ctx, storesRBAC); err != nil {
-		return err
-	}
-	s, err := c.newStandIn(storesUser)
+	s, err := c.newStandIn(ctx, storesUser, storesRules)
 	if err != nil {
 		return err
 	}

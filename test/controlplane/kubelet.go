@@ -44,13 +44,8 @@ type kubelet struct {
 	running map[item]*process
 }
 
-// kubeletRBAC is what the stand-in needs.
-const kubeletRBAC = `
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: aphex:kubelet-stand-in
-rules:
+// kubeletRules are what the stand-in needs.
+const kubeletRules = `
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
@@ -63,28 +58,12 @@ rules:
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: aphex:kubelet-stand-in
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: aphex:kubelet-stand-in
-subjects:
-- apiGroup: rbac.authorization.k8s.io
-  kind: User
-  name: aphex:kubelet-stand-in
 `
 
 // startPods runs the pods of packages from now on, and returns the proxy by
 // which Crossplane reaches their Services.
 func (c *ControlPlane) startPods(ctx context.Context) (proxy string, err error) {
-	if err := c.Apply(ctx, kubeletRBAC); err != nil {
-		return "", err
-	}
-	s, err := c.newStandIn("aphex:kubelet-stand-in")
+	s, err := c.newStandIn(ctx, "aphex:kubelet-stand-in", kubeletRules)
 	if err != nil {
 		return "", err
 	}

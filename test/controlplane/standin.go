@@ -48,8 +48,32 @@ type item struct {
 // errNotYet asks to be called again without anything being wrong.
 var errNotYet = errors.New("not yet")
 
-// newStandIn makes a stand-in that acts as the user of this name.
-func (c *ControlPlane) newStandIn(name string) (*standIn, error) {
+// newStandIn makes a stand-in that acts as the user of this name, with the rights
+// of these rules, which are YAML, in all namespaces.
+func (c *ControlPlane) newStandIn(ctx context.Context, name, rules string) (*standIn, error) {
+	if err := c.Apply(ctx, fmt.Sprintf(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: %[1]s
+rules:
+%[2]s
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: %[1]s
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: %[1]s
+subjects:
+- apiGroup: rbac.authorization.k8s.io
+  kind: User
+  name: %[1]s
+`, name, rules)); err != nil {
+		return nil, err
+	}
 	access, err := c.pki.user(c.admin.Host, name)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"aphex.io/platform/test/github"
 )
 
 func TestChangesOfAnOrganization(t *testing.T) {
@@ -172,10 +179,12 @@ func TestSettingsReachWhatExists(t *testing.T) {
 		"data": map[string]any{
 			"tenant":      map[string]any{"quota": map[string]any{"pods": "7"}},
 			"cloudflared": map[string]any{"image": "registry.example.com/cloudflared:2026.5.0"},
+			"listener":    map[string]any{"shards": int64(2)},
 		},
 	}})
 	cp.await(t, itsQuota, quota("7"))
 	cp.await(t, itsConnector, image("registry.example.com/cloudflared:2026.5.0"))
+	requireShard(t, "settings", bindings[0])
 
 	// A setting that nobody knows changes nothing, and is named.
 	cp.patch(t, settings, `data: {tenant: {quotas: {pods: "8"}}}`)
@@ -191,6 +200,46 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.await(t, itsConnector, image(usual))
 	cp.awaitPhase(t, org, "Active")
 	cp.awaitPhase(t, bindings[0], "Ready")
+}
+
+// requireShard sends a push to the shard whose path a binding tells, and one to the listener that has all Triggers. Each
+// starts the run by itself, and alone.
+func requireShard(t *testing.T, organization string, binding ref) {
+	t.Helper()
+	var path string
+	cp.await(t, binding, func(o *object) error {
+		path = strings.TrimPrefix(text(o, "status.webhookConfiguration.url"), "https://"+organization+".arbiter-dev.com")
+		if path != "/1" && path != "/2" {
+			return fmt.Errorf("the path is %q", path)
+		}
+		return nil
+	})
+	shard, err := strconv.Atoi(strings.TrimPrefix(path, "/"))
+	require.NoError(t, err)
+	cp.await(t, refTo("Trigger org-%s/%s-trigger", organization, binding.name()), func(o *object) error {
+		return same(shard, o.GetLabels()["platform.aphex/shard"])
+	})
+	address, err := cp.ListenShard(t.Context(), organization, shard)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cp.Kill(fmt.Sprintf("listener-%s-%d", organization, shard))) })
+	all := cp.listen(t, organization)
+	for listener, address := range map[string]string{"github-listener": all.url, fmt.Sprintf("github-listener-%d", shard): address} {
+		push := signed(all.secret, "push", github.Push("example/"+binding.name(), "main").Bytes())
+		answer, err := push.Send(t.Context(), http.DefaultClient, address)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusAccepted, answer.Status)
+		eventually(t, func(ctx context.Context) error {
+			runs, err := cp.dynamic.Resource(kinds["PipelineRun"]).List(ctx, metav1.ListOptions{LabelSelector: "platform.aphex/delivery=" + push.ID})
+			if err != nil {
+				return err
+			}
+			by := []string{}
+			for _, run := range runs.Items {
+				by = append(by, run.GetNamespace()+" by "+run.GetLabels()["triggers.tekton.dev/eventlistener"])
+			}
+			return same([]string{binding.name() + " by " + listener}, by)
+		})
+	}
 }
 
 // holds is a check that a Secret has a value.
