@@ -261,7 +261,9 @@ func controllerOptions(o options, log logging.Logger) (controller.Options, error
 }
 
 func shared(mgr ctrl.Manager, o options) *controller.Shared {
-	registry := cloudflare.NewRegistry(cloudflare.Options{Freshness: o.freshness, Transport: counted(cloudflare.NewTransport())})
+	registry := cloudflare.NewRegistry(cloudflare.Options{
+		Freshness: o.freshness, MaxBatch: o.maxReconcileRate, Transport: counted(cloudflare.NewTransport()),
+	})
 	return &controller.Shared{
 		Kube: mgr.GetClient(),
 		Resolver: &settings.Resolver{Kube: mgr.GetClient(), Session: func(c cloudflare.Config) (cloudflare.API, error) {
