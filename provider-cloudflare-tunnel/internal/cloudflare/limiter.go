@@ -21,7 +21,7 @@ const (
 	// readShare of the budget is open to reads, in percent; the rest waits for writes. The first readReserve percent are
 	// theirs alone: a list serves all objects, and what was written is not known to be ready before it was read.
 	readShare   = 80
-	readReserve = 1
+	readReserve = 2
 )
 
 // class is how urgent a call is, the most urgent first.

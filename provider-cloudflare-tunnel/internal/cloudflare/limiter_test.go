@@ -17,19 +17,19 @@ import (
 
 func TestABurstGoesOutAtOnceAndNoWindowHoldsMoreThanTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(50, time.Hour)
+		l := newLimiter(40, time.Hour)
 		start := time.Now()
-		sent := make([]time.Time, 0, 125)
-		for range 125 {
+		sent := make([]time.Time, 0, 100)
+		for range 100 {
 			require.NoError(t, l.wait(t.Context(), batched))
 			l.observe(http.StatusOK, nil)
 			sent = append(sent, time.Now())
 		}
-		require.Less(t, sent[49].Sub(start), time.Second)
-		for i := range sent[50:] {
-			require.GreaterOrEqual(t, sent[i+50].Sub(sent[i]), window)
+		require.Less(t, sent[39].Sub(start), time.Second)
+		for i := range sent[40:] {
+			require.GreaterOrEqual(t, sent[i+40].Sub(sent[i]), window)
 		}
-		require.Less(t, sent[124].Sub(start), 2*window+time.Second, "no time is lost")
+		require.Less(t, sent[99].Sub(start), 2*window+time.Second, "no time is lost")
 	})
 }
 
@@ -58,8 +58,8 @@ func TestReadsLeaveRoomForWrites(t *testing.T) {
 
 func TestWritesLeaveAFewReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(200, time.Second)
-		for range 198 {
+		l := newLimiter(100, time.Second)
+		for range 98 {
 			require.NoError(t, l.wait(t.Context(), batched))
 		}
 		require.ErrorIs(t, l.wait(t.Context(), batched), ErrThrottled)
@@ -72,7 +72,7 @@ func TestWritesLeaveAFewReads(t *testing.T) {
 		for range 2 {
 			require.NoError(t, l.wait(t.Context(), ordinary))
 		}
-		for range 198 {
+		for range 98 {
 			require.NoError(t, l.wait(t.Context(), batched), "what reads had is not kept from writes too")
 		}
 		require.ErrorIs(t, l.wait(t.Context(), batched), ErrThrottled)
@@ -86,7 +86,7 @@ func TestWritesLeaveRoomForBatches(t *testing.T) {
 			require.NoError(t, l.wait(t.Context(), urgent))
 		}
 		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
-		for range 5 {
+		for range 4 {
 			require.NoError(t, l.wait(t.Context(), batched))
 		}
 		require.ErrorIs(t, l.wait(t.Context(), batched), ErrThrottled)
@@ -107,7 +107,7 @@ func TestWhatIsKeptForACallIsItsOwnWhileOthersWait(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		for range 5 {
+		for range 4 {
 			require.NoError(t, l.wait(t.Context(), batched))
 		}
 		require.NoError(t, l.wait(t.Context(), ordinary))
@@ -232,10 +232,10 @@ func TestOthersUseOfTheBudgetIsHeeded(t *testing.T) {
 // to stop.
 func TestAFullyUsedBudgetFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(50, time.Hour)
+		l := newLimiter(40, time.Hour)
 		start := time.Now()
-		log := make([]time.Time, 0, 500)
-		for range 500 {
+		log := make([]time.Time, 0, 400)
+		for range 400 {
 			require.NoError(t, l.wait(t.Context(), batched))
 			now := time.Now()
 			log = append(log, now)
@@ -245,8 +245,8 @@ func TestAFullyUsedBudgetFlows(t *testing.T) {
 					used++
 				}
 			}
-			require.LessOrEqual(t, used, 50)
-			l.observe(200, http.Header{"X-Ratelimit-Remaining": {strconv.Itoa(50 - used)}})
+			require.LessOrEqual(t, used, 40)
+			l.observe(200, http.Header{"X-Ratelimit-Remaining": {strconv.Itoa(40 - used)}})
 		}
 		require.Less(t, time.Since(start), 9*window+time.Minute)
 	})
