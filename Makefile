@@ -11,7 +11,7 @@ PROVIDER  := provider-cloudflare-tunnel
 BIN       := .cache/bin
 # A developer's GOFLAGS or GOWORK must not change what is built.
 GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
-GENERATED := package/crds provider-cloudflare-tunnel/apis
+GENERATED := package/crds provider-cloudflare-tunnel/apis docs/api
 
 # Where packages are published, and as which version; releases and forks set both.
 REGISTRY  ?= registry.example.com/aphex
@@ -94,10 +94,11 @@ bench: tools-controlplane build ## Measure the functions and a live control plan
 
 
 
-generate: tools-codegen ## Regenerate Go code and CRDs from the API types
+generate: tools-codegen ## Regenerate Go code and CRDs from the API types, and the reference in docs/api from XRDs and CRDs
 	$(BIN)/controller-gen object:headerFile=/dev/null paths=./provider-cloudflare-tunnel/apis/... \
 		crd:crdVersions=v1 output:crd:artifacts:config=package/crds
 	$(BIN)/angryjet generate-methodsets ./provider-cloudflare-tunnel/apis/...
+	$(GO) run ./docs/internal/apidocs
 
 verify: generate ## Regenerate and fail on a difference; check formatting and modules
 	@changed="$$(git status --porcelain -- $(GENERATED))"; if [ -n "$$changed" ]; then \
