@@ -124,8 +124,12 @@ func Stage(root, stage string) ([]Block, error) {
 	return out, nil
 }
 
-// row is the beginning of a row of a table of metrics. A name that ends with * stands for all that begin so.
-var row = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+\\*?)` \\|")
+var (
+	// row is the first column of a table of metrics, which may have several.
+	row = regexp.MustCompile("(?m)^\\| (`[^|]+`) \\|")
+	// metric is one of them. A name that ends with * stands for all that begin so.
+	metric = regexp.MustCompile("`([a-z0-9_]+\\*?)`")
+)
 
 // Metrics are the names in a section of docs/observability.md.
 func Metrics(root, section string) ([]string, error) {
@@ -140,7 +144,9 @@ func Metrics(root, section string) ([]string, error) {
 	after, _, _ = strings.Cut(after, "\n## ")
 	var out []string
 	for _, r := range row.FindAllStringSubmatch(after, -1) {
-		out = append(out, r[1])
+		for _, m := range metric.FindAllStringSubmatch(r[1], -1) {
+			out = append(out, m[1])
+		}
 	}
 	return out, nil
 }

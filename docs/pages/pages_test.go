@@ -72,3 +72,14 @@ func TestAStageHasItsBlocksAlone(t *testing.T) {
 	_, err = pages.Stage(root, "nothing")
 	require.EqualError(t, err, `no page has a block that is run as "nothing"`)
 }
+
+func TestMetricsAreThoseOfASection(t *testing.T) {
+	root := write(t, page)
+	text := "# Metrics\n\n## One\n\n| metric | labels | meaning |\n|---|---|---|\n| `a_total`, `b_total` | `c` | `d` |\n| `go_*` | | e |\n\n## Two\n\n| `f` | | g |\n"
+	require.NoError(t, os.WriteFile(filepath.Join(root, "docs", "observability.md"), []byte(text), 0o600))
+	names, err := pages.Metrics(root, "One")
+	require.NoError(t, err)
+	require.Equal(t, []string{"a_total", "b_total", "go_*"}, names)
+	_, err = pages.Metrics(root, "Three")
+	require.EqualError(t, err, "docs/observability.md has no section Three")
+}

@@ -32,8 +32,8 @@ import (
 const root = "../.."
 
 var (
-	// row is a row of a table of metrics: name, labels and meaning. A name that ends with * stands for all that begin so.
-	row = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+\\*?)` \\|([^|]*)\\|([^|]+)\\|$")
+	// row is a row of a table of metrics: names, labels and meaning. A name that ends with * stands for all that begin so.
+	row = regexp.MustCompile("(?m)^\\| (`[^|]+`) \\|([^|]*)\\|([^|]+)\\|$")
 	// quoted is a word in backquotes.
 	quoted = regexp.MustCompile("`([^`]+)`")
 	// suffix is what Prometheus adds to the name of a histogram.
@@ -51,13 +51,20 @@ func documented(t *testing.T, section string) map[string][]string {
 	}
 	out := map[string][]string{}
 	for _, r := range row.FindAllStringSubmatch(text, -1) {
-		names := []string{}
-		for _, l := range quoted.FindAllStringSubmatch(r[2], -1) {
-			names = append(names, l[1])
+		for _, name := range words(r[1]) {
+			out[name] = append(out[name], words(r[2])...)
 		}
-		out[r[1]] = append(out[r[1]], names...)
 	}
 	require.NotEmpty(t, out)
+	return out
+}
+
+// words are those that are in backquotes.
+func words(text string) []string {
+	var out []string
+	for _, q := range quoted.FindAllStringSubmatch(text, -1) {
+		out = append(out, q[1])
+	}
 	return out
 }
 
@@ -253,15 +260,15 @@ func TestMetricsOfOthersAreInTheirSource(t *testing.T) {
 		"Crossplane":   linked(t, "crossplane"),
 		"cert-manager": linked(t, "cert-manager"),
 	} {
-		words := literals(t, source)
+		found := literals(t, source)
 		for name := range documented(t, section) {
-			require.True(t, made(words, name), "%s: %s is not in %s", section, name, source)
+			require.True(t, made(found, name), "%s: %s is not in %s", section, name, source)
 		}
 	}
-	words := literals(t, moduleDir(t, "k8s.io/kube-state-metrics/v2"))
+	found := literals(t, moduleDir(t, "k8s.io/kube-state-metrics/v2"))
 	for name := range documented(t, "kube-state-metrics") {
 		if !strings.HasPrefix(name, "aphex_") {
-			require.True(t, made(words, name), "kube-state-metrics does not have %s", name)
+			require.True(t, made(found, name), "kube-state-metrics does not have %s", name)
 		}
 	}
 }
@@ -297,16 +304,16 @@ func literals(t *testing.T, dir string) map[string]map[string]bool {
 		if err != nil {
 			return err
 		}
-		words := packages[filepath.Dir(path)]
-		if words == nil {
-			words = map[string]bool{}
-			packages[filepath.Dir(path)] = words
+		here := packages[filepath.Dir(path)]
+		if here == nil {
+			here = map[string]bool{}
+			packages[filepath.Dir(path)] = here
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
 				word, err := strconv.Unquote(l.Value)
 				require.NoError(t, err)
-				words[word] = true
+				here[word] = true
 			}
 			return true
 		})
@@ -317,12 +324,12 @@ func literals(t *testing.T, dir string) map[string]map[string]bool {
 
 // made tells whether one package has the name, whole or as a subsystem and the rest.
 func made(packages map[string]map[string]bool, name string) bool {
-	for _, words := range packages {
-		if words[name] {
+	for _, literal := range packages {
+		if literal[name] {
 			return true
 		}
 		for i, c := range name {
-			if c == '_' && words[name[:i]] && words[name[i+1:]] {
+			if c == '_' && literal[name[:i]] && literal[name[i+1:]] {
 				return true
 			}
 		}
