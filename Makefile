@@ -11,13 +11,13 @@ PROVIDER  := provider-cloudflare-tunnel
 BIN       := .cache/bin
 # A developer's GOFLAGS or GOWORK must not change what is built.
 GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
-GENERATED := package/crds provider-cloudflare-tunnel/apis
+GENERATED := package/crds provider-cloudflare-tunnel/apis docs/api
 
 # Where packages are published, and as which version; releases and forks set both.
 REGISTRY  ?= registry.example.com/aphex
 VERSION   ?= $(shell git describe --tags --exact-match 2>/dev/null || echo v0.0.0-dev)
 
-.PHONY: help build package package-push package-test generate verify lint unit golden race triggers externalsecrets network terraform e2e test render demo bench fuzz clean
+.PHONY: help build package package-push package-test generate verify lint unit golden race triggers externalsecrets network terraform observability e2e test render demo bench fuzz clean
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ render: tools-crossplane tools-crossplane-cli crds build ## Render every example
 
 
 
-test: unit race tools-test triggers externalsecrets network terraform render package-test e2e ## All tests
+test: unit race tools-test triggers externalsecrets network terraform observability render package-test e2e ## All tests
 
 unit: crds ## Unit and golden tests: seconds, no tools
 	$(GO) test ./...
@@ -66,6 +66,11 @@ network: ## Ask a published evaluator what the golden files' network policies le
 
 terraform: tools-terraform ## Parse the generated Terraform backend with terraform
 	$(GO) test ./functions/repobinding -run TestTerraform -count=1
+
+observability: tools-promtool crds ## Test the alerts with promtool, and hold alerts and dashboard against the sources of their metrics
+	$(BIN)/promtool check rules package/observability/alerts.yaml
+	$(BIN)/promtool test rules test/observability/alerts_test.yaml
+	cd test/observability && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
 package-test: tools-crossplane-cli ## Test what is in the packages, and that building them again gives the same digests
 	cd tools/xpkg && $(GO) test -count=1 ./...
@@ -94,10 +99,11 @@ bench: tools-controlplane build ## Measure the functions and a live control plan
 
 
 
-generate: tools-codegen ## Regenerate Go code and CRDs from the API types
+generate: tools-codegen ## Regenerate Go code and CRDs from the API types, and the reference in docs/api from XRDs and CRDs
 	$(BIN)/controller-gen object:headerFile=/dev/null paths=./provider-cloudflare-tunnel/apis/... \
 		crd:crdVersions=v1 output:crd:artifacts:config=package/crds
 	$(BIN)/angryjet generate-methodsets ./provider-cloudflare-tunnel/apis/...
+	$(GO) run ./docs/internal/apidocs
 
 verify: generate ## Regenerate and fail on a difference; check formatting and modules
 	@changed="$$(git status --porcelain -- $(GENERATED))"; if [ -n "$$changed" ]; then \

@@ -5,7 +5,7 @@
 tools_dir := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 
 TOOLS_BIN   := $(abspath $(tools_dir)/../.cache/bin)
-TOOL_GROUPS := kubernetes kwok crossplane tekton crossplane-cli golangci-lint codegen terraform
+TOOL_GROUPS := kubernetes kwok crossplane tekton crossplane-cli golangci-lint codegen promtool terraform
 
 # $(call install_tools,GROUP...) is a recipe line. A developer's GOFLAGS, GOWORK
 # or target platform must not reach the installer.
@@ -30,6 +30,7 @@ tools-tekton: ## Only the controller, the listener and the interceptors of Tekto
 tools-crossplane-cli: ## Only the Crossplane CLI
 tools-golangci-lint: ## Only golangci-lint
 tools-codegen: ## Only controller-gen and angryjet
+tools-promtool: ## Only promtool, which checks and tests alerts
 tools-terraform: ## Only terraform, which tests use to parse what we generate
 $(TOOL_GROUPS:%=tools-%): tools-%:
 	$(call install_tools,$*)

@@ -138,7 +138,7 @@ func (k *kubelet) end(_ context.Context, pod item) error {
 func listenFlags(pod *corev1.Pod) []string {
 	switch {
 	case pod.Labels[functionLabel] != "":
-		return []string{"--address", "--metrics-address"}
+		return []string{"--address", "--metrics-address", "--health-address"}
 	case pod.Labels[providerLabel] != "":
 		return []string{"--health-address", "--metrics-address"}
 	default:

@@ -18,12 +18,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"aphex.io/platform/docs/pages"
 	"aphex.io/platform/test/controlplane"
 )
 
@@ -46,10 +48,7 @@ func TestInstalledAsPackages(t *testing.T) {
 	var claims []ref
 	// Each step needs the one before.
 	require.True(t, t.Run("the manifests install it", func(t *testing.T) {
-		c.kubectl(t, "apply", "-f", filepath.Join(released, "install.yaml"))
-		c.kubectl(t, "wait", "--for=condition=Healthy", "--timeout="+patience.String(), "--all",
-			"configurations.pkg.crossplane.io,functions.pkg.crossplane.io,providers.pkg.crossplane.io")
-		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
+		c.follow(t, "install", released)
 	}))
 	require.True(t, t.Run("there is one of each package, in this version", func(t *testing.T) {
 		c.awaitVersion(t, registry, "v0.1.0")
@@ -87,6 +86,17 @@ func TestInstalledAsPackages(t *testing.T) {
 			c.await(t, claim, isReady)
 		}
 	}))
+	require.True(t, t.Run("what the pages tell to do with it works", func(t *testing.T) {
+		c.follow(t, "use", released)
+		for _, claim := range claims {
+			c.await(t, claim, isReady)
+		}
+	}))
+	require.True(t, t.Run("what runs answers the probes of a kubelet", func(t *testing.T) {
+		for _, name := range packaged {
+			c.requireProbes(t, "aphex-"+name)
+		}
+	}))
 	require.True(t, t.Run("an upgrade keeps every object, and every claim stays ready", func(t *testing.T) {
 		c.replace(t, claims, func() {
 			c.kubectl(t, "apply", "-f", filepath.Join(next, "install.yaml"))
@@ -109,10 +119,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		})
 	}))
 	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
-		c.kubectl(t, "delete", "repobindings,knowledgebases", "--all", "--all-namespaces")
-		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces")
-		c.kubectl(t, "delete", "-f", filepath.Join(released, "configure.yaml"))
-		c.kubectl(t, "delete", "-f", filepath.Join(released, "install.yaml"))
+		c.follow(t, "remove", released)
 		c.awaitNothing(t)
 	}))
 }
@@ -252,6 +259,48 @@ func startPackaged(t *testing.T) *cluster {
 		require.NoError(t, os.RemoveAll(dir))
 	})
 	return c
+}
+
+// follow does what the pages of the documentation tell, in a folder that holds the manifests of a release and the examples.
+func (c *cluster) follow(t *testing.T, stage, release string) {
+	t.Helper()
+	blocks, err := pages.Stage(c.Root(), stage)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for _, name := range []string{"install.yaml", "configure.yaml"} {
+		require.NoError(t, os.Symlink(filepath.Join(release, name), filepath.Join(dir, name)))
+	}
+	require.NoError(t, os.Symlink(filepath.Join(c.Root(), "examples"), filepath.Join(dir, "examples")))
+	for _, b := range blocks {
+		command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", b.Text)
+		command.Dir = dir
+		command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
+		out, err := command.CombinedOutput()
+		require.NoError(t, err, "%s: %s", b, out)
+	}
+}
+
+// requireProbes asks the only pod of a package what its Deployment makes kubelets ask.
+func (c *cluster) requireProbes(t *testing.T, pkg string) {
+	t.Helper()
+	revision, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	found := false
+	for _, d := range revision.Items {
+		if !strings.HasPrefix(d.Name, pkg+"-") {
+			continue
+		}
+		found = true
+		container := d.Spec.Template.Spec.Containers[0]
+		address, err := c.flag(d.Name, "health-address")
+		require.NoError(t, err)
+		for _, probe := range []*corev1.Probe{container.ReadinessProbe, container.LivenessProbe} {
+			require.NotNil(t, probe, d.Name)
+			require.Contains(t, container.Args, fmt.Sprintf("--health-address=:%d", probe.HTTPGet.Port.IntValue()))
+			eventually(t, func(ctx context.Context) error { return getOK(ctx, "http://"+address+probe.HTTPGet.Path) })
+		}
+	}
+	require.True(t, found, "no Deployment of %s", pkg)
 }
 
 // kubectl runs the real one as an administrator of this cluster.

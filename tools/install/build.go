@@ -84,7 +84,7 @@ func (i installer) build(ctx context.Context, g group, source, dir string, tool 
 		return err
 	}
 	// -v names each package as it is compiled, the only sign of progress there is.
-	args := append([]string{"build", "-v", "-o", part + string(filepath.Separator)}, buildFlags(ldflags)...)
+	args := append([]string{"build", "-v", "-o", part + string(filepath.Separator)}, buildFlags(ldflags, g.tags)...)
 	for _, b := range g.binaries {
 		args = append(args, b.pkg)
 	}

@@ -32,7 +32,7 @@ func key(g group, dir string, tool toolchain) (string, error) {
 	var all bytes.Buffer
 	fmt.Fprintf(&all, "format %d\n", keyFormat)
 	fmt.Fprintf(&all, "toolchain %q\n", tool.identity())
-	fmt.Fprintf(&all, "flags %q\n", buildFlags(ldflags))
+	fmt.Fprintf(&all, "flags %q\n", buildFlags(ldflags, g.tags))
 	for _, b := range g.binaries {
 		fmt.Fprintf(&all, "binary %q %q\n", b.name, b.pkg)
 	}

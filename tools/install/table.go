@@ -9,6 +9,7 @@ type group struct {
 	about    time.Duration // a cold build on two cores, so that nobody waits without knowing how long
 	binaries []binary
 	stamps   []stamp
+	tags     string // build tags, separated by commas
 }
 
 // A binary is one main package and the name under which it is linked.
@@ -97,6 +98,13 @@ var groups = []group{
 			{"angryjet", "github.com/crossplane/crossplane-tools/cmd/angryjet"},
 			{"controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen"},
 		},
+	},
+	{
+		name:     "promtool",
+		about:    2 * time.Minute,
+		binaries: []binary{{"promtool", "github.com/prometheus/prometheus/cmd/promtool"}},
+		// It asks no cloud what to scrape, so it needs no cloud's client.
+		tags: "remove_all_sd",
 	},
 	{
 		name:     "terraform",

@@ -45,8 +45,12 @@ func (t toolchain) identity() []string {
 
 // buildFlags do not hold GOFLAGS: whatever a developer keeps there for other
 // work must neither break this build nor give it another result.
-func buildFlags(ldflags string) []string {
-	return []string{"-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", ldflags}
+func buildFlags(ldflags, tags string) []string {
+	flags := []string{"-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", ldflags}
+	if tags != "" {
+		flags = append(flags, "-tags", tags)
+	}
+	return flags
 }
 
 // environment is the caller's, less what would break or change a build of tools

@@ -293,8 +293,8 @@ func TestManifests(t *testing.T) {
 	require.NoError(t, err)
 	objects := decode(t, data)
 
-	t.Run("the rights and policies come first, as they are", func(t *testing.T) {
-		want := slices.Concat(sources(t, []string{"package/rbac.yaml"}), sources(t, []string{"package/policies.yaml"}))
+	t.Run("the rights, the policies and how packages run come first, as they are", func(t *testing.T) {
+		want := slices.Concat(sources(t, []string{"package/rbac.yaml"}), sources(t, []string{"package/policies.yaml"}), sources(t, []string{"package/runtime.yaml"}))
 		require.Equal(t, want, objects[:len(want)])
 	})
 	t.Run("every package is installed in this version", func(t *testing.T) {
@@ -312,6 +312,15 @@ func TestManifests(t *testing.T) {
 			"Function some-org-function-repobinding":       registry + "function-repobinding:v1.2.3",
 			"Provider some-org-provider-cloudflare-tunnel": registry + "provider-cloudflare-tunnel:v1.2.3",
 		}, got)
+	})
+	t.Run("every function and provider names how it runs", func(t *testing.T) {
+		for _, object := range objects[len(objects)-len(built):] {
+			ref, runs := object["spec"].(map[string]any)["runtimeConfigRef"].(map[string]any)
+			require.Equal(t, object["kind"] != "Configuration", runs)
+			require.True(t, !runs || slices.ContainsFunc(objects, func(o map[string]any) bool {
+				return o["kind"] == "DeploymentRuntimeConfig" && o["metadata"].(map[string]any)["name"] == ref["name"]
+			}), "no DeploymentRuntimeConfig %v", ref["name"])
+		}
 	})
 	t.Run("the Compositions call the functions by these names", func(t *testing.T) {
 		for _, p := range built {

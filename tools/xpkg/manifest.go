@@ -24,9 +24,17 @@ type installedPackage struct {
 		Name string `json:"name"`
 	} `json:"metadata"`
 	Spec struct {
-		Package string `json:"package"`
+		Package          string            `json:"package"`
+		RuntimeConfigRef *runtimeConfigRef `json:"runtimeConfigRef,omitempty"`
 	} `json:"spec"`
 }
+
+type runtimeConfigRef struct {
+	Name string `json:"name"`
+}
+
+// runtimeConfigs are the objects of package/runtime.yaml that say how packages of a kind run.
+var runtimeConfigs = map[string]*runtimeConfigRef{function: {"aphex-function"}, provider: {"aphex-provider"}}
 
 func writeManifests(o options, packages []builtPackage) error {
 	install, err := installManifest(o, packages)
@@ -47,8 +55,8 @@ func writeManifests(o options, packages []builtPackage) error {
 // although the configuration depends on them: Crossplane installs what is missing, but leaves alone what is old.
 func installManifest(o options, packages []builtPackage) ([]byte, error) {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "# Aphex %s: what Crossplane may do for it, its admission policies, and its packages. Apply it again to upgrade.\n", o.version)
-	for _, path := range []string{"package/rbac.yaml", "package/policies.yaml"} {
+	fmt.Fprintf(&out, "# Aphex %s: what Crossplane may do for it, its admission policies, and its packages with how they run. Apply it again to upgrade.\n", o.version)
+	for _, path := range []string{"package/rbac.yaml", "package/policies.yaml", "package/runtime.yaml"} {
 		data, err := os.ReadFile(filepath.Join(o.root, path))
 		if err != nil {
 			return nil, err
@@ -60,6 +68,7 @@ func installManifest(o options, packages []builtPackage) ([]byte, error) {
 		object := installedPackage{APIVersion: "pkg.crossplane.io/v1", Kind: p.kind}
 		object.Metadata.Name = p.installed
 		object.Spec.Package = o.reference(p.name)
+		object.Spec.RuntimeConfigRef = runtimeConfigs[p.kind]
 		data, err := yaml.Marshal(object)
 		if err != nil {
 			return nil, err

@@ -33,8 +33,8 @@ func tune() {
 	}
 }
 
-// Main serves a Compose function until it is told to stop. Its flags are those of Crossplane's function template, and
-// --metrics-address.
+// Main serves a Compose function until it is told to stop. Its flags are those of Crossplane's function template,
+// --metrics-address and --health-address.
 func Main[T any](name, crd string, compose Compose[T]) {
 	tune()
 	fs := flag.NewFlagSet(name, flag.ExitOnError)
@@ -45,6 +45,7 @@ func Main[T any](name, crd string, compose Compose[T]) {
 		"directory with the server certificate (tls.crt, tls.key) and the CA of clients (ca.crt); also TLS_SERVER_CERTS_DIR")
 	insecure := fs.Bool("insecure", false, "serve without mTLS, for crossplane composition render; --tls-certs-dir is then ignored")
 	metrics := fs.String("metrics-address", ":8080", "address of the Prometheus metrics, empty for none")
+	healthAddress := fs.String("health-address", "", "address of /healthz and /readyz for probes, empty for none")
 	maxRecv := fs.Int("max-recv-message-size", 16, "largest request to accept, in MB")
 	_ = fs.Parse(os.Args[1:]) // ExitOnError: a bad flag prints the usage and exits.
 	if fs.NArg() > 0 {
@@ -53,6 +54,13 @@ func Main[T any](name, crd string, compose Compose[T]) {
 	}
 
 	log, err := function.NewLogger(*verbose)
+	if err == nil && *healthAddress != "" {
+		probed := &probes{network: *network, address: *address, certs: *certs, now: time.Now}
+		if *insecure {
+			probed.certs = ""
+		}
+		err = probed.serve(*healthAddress)
+	}
 	if err == nil {
 		err = function.Serve(
 			&Function[T]{CRD: crd, Compose: compose, Log: log, Now: time.Now, Entropy: rand.Reader},

@@ -27,7 +27,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"time"
 
@@ -42,7 +41,6 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -56,7 +54,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -107,7 +104,10 @@ func run(ctx context.Context, config *rest.Config, o options, log logging.Logger
 	if err != nil {
 		return err
 	}
-	shared := shared(mgr, o)
+	shared, err := shared(mgr, o)
+	if err != nil {
+		return err
+	}
 
 	if controllers.WatchSecrets, err = may(ctx, mgr, corev1.GroupName, "secrets", "list", "watch"); err != nil {
 		return err
@@ -200,7 +200,10 @@ func manager(config *rest.Config, o options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the controller manager: %w", err)
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", cachesSynced(mgr))); err != nil {
+	if err := errors.Join(
+		mgr.AddHealthzCheck("reconciles", reconcilesEnd(metrics.Registry, hangs*o.timeout)),
+		mgr.AddReadyzCheck("caches", cachesSynced(mgr)),
+	); err != nil {
 		return nil, fmt.Errorf("add health checks: %w", err)
 	}
 	return mgr, nil
@@ -212,18 +215,6 @@ func orNone(address string) string {
 		return "0"
 	}
 	return address
-}
-
-// cachesSynced says whether the provider sees the cluster.
-func cachesSynced(mgr ctrl.Manager) healthz.Checker {
-	return func(r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
-		defer cancel()
-		if !mgr.GetCache().WaitForCacheSync(ctx) {
-			return errors.New("the caches are not filled yet")
-		}
-		return nil
-	}
 }
 
 func controllerOptions(o options, log logging.Logger) (controller.Options, error) {
@@ -260,10 +251,17 @@ func controllerOptions(o options, log logging.Logger) (controller.Options, error
 	return out, nil
 }
 
-func shared(mgr ctrl.Manager, o options) *controller.Shared {
+func shared(mgr ctrl.Manager, o options) (*controller.Shared, error) {
+	requests := newRequestMetric()
 	registry := cloudflare.NewRegistry(cloudflare.Options{
-		Freshness: o.freshness, MaxBatch: o.maxReconcileRate, Transport: counted(cloudflare.NewTransport()),
+		Freshness: o.freshness, MaxBatch: o.maxReconcileRate,
+		Transport: &measured{next: cloudflare.NewTransport(), requests: requests},
 	})
+	for _, c := range []prometheus.Collector{requests, newBudgetMetric(registry.BudgetUsed)} {
+		if err := metrics.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	return &controller.Shared{
 		Kube: mgr.GetClient(),
 		Resolver: &settings.Resolver{Kube: mgr.GetClient(), Session: func(c cloudflare.Config) (cloudflare.API, error) {
@@ -277,19 +275,7 @@ func shared(mgr ctrl.Manager, o options) *controller.Shared {
 		Recorder: event.NewAPIRecorder(mgr.GetEventRecorderFor(name)), //nolint:staticcheck // Crossplane's recorder takes only this one.
 		Now:      time.Now,
 		Random:   rand.Reader,
-	}
-}
-
-// counted counts API requests and how long they take.
-func counted(next http.RoundTripper) http.RoundTripper {
-	requests := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "cloudflare_api_request_duration_seconds", Help: "Requests to Cloudflare's API, by method and status code.",
-		Buckets: prometheus.ExponentialBuckets(0.05, 2, 8),
-	}, []string{"method", "code"})
-	if err := metrics.Registry.Register(requests); err != nil {
-		return next
-	}
-	return promhttp.InstrumentRoundTripperDuration(requests, next)
+	}, nil
 }
 
 // may says whether the provider may do all of that with a resource in all namespaces.

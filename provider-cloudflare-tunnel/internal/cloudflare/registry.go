@@ -105,6 +105,17 @@ func (r *Registry) Session(c Config) (*Session, error) {
 	return s, nil
 }
 
+// BudgetUsed is how much of its budget of five minutes that token has used which used most, from 0 to 1.
+func (r *Registry) BudgetUsed() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	most := 0
+	for _, s := range r.sessions {
+		most = max(most, s.limiter.used())
+	}
+	return float64(most) / 100
+}
+
 // checkToken refuses what would be an invalid request header, without repeating it.
 func checkToken(token string) error {
 	if token == "" {
