@@ -120,6 +120,8 @@ lint: lint-workflows tools-golangci-lint ## Lint all Go code; .golangci.yml has 
 
 lint-workflows: tools-actionlint ## Lint the workflows of GitHub Actions, and the scripts in them if there is shellcheck
 	$(BIN)/actionlint
+	@loose="$$(grep -rnE 'uses: [^.]' .github | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$' || true)"; if [ -n "$$loose" ]; then \
+		echo "pin these by commit, with the version in a comment:"; echo "$$loose"; exit 1; fi
 
 clean: ## Remove links and built functions of this clone; what other clones share stays
 	rm -rf .cache

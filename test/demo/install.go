@@ -56,6 +56,19 @@ func (r *release) manifest(name string) string { return filepath.Join(r.dir, nam
 // registry is where the packages say that they are published.
 func (r *release) registry() string { return path.Dir(text(r.packages[0], "package")) }
 
+// serve runs a registry until the context ends and returns where the packages
+// will be in it, once pushed has told that all went well.
+func (r *release) serve(ctx context.Context, crossplane string) (mirror string, pushed <-chan error, err error) {
+	address, err := controlplane.ServeRegistry(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	mirror = address + "/aphex"
+	done := make(chan error, 1)
+	go func() { done <- r.publish(ctx, crossplane, mirror) }()
+	return mirror, done, nil
+}
+
 // publish pushes the packages to a registry, with Crossplane's own tool.
 func (r *release) publish(ctx context.Context, crossplane, registry string) error {
 	all, ctx := errgroup.WithContext(ctx)

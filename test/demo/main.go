@@ -65,7 +65,7 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("to the simulator; and the External Secrets operator, of which a stand-in judges secret stores.")
 
 	p.stage("Start a cluster with Crossplane")
-	root, err := filepath.Abs("..")
+	root, err := controlplane.FindRoot()
 	if err != nil {
 		return err
 	}
@@ -75,13 +75,11 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	registry, err := controlplane.ServeRegistry(ctx)
+	// The packages are pushed while the cluster starts.
+	registry, pushed, err := built.serve(ctx, filepath.Join(root, ".cache", "bin", "crossplane"))
 	if err != nil {
 		return err
 	}
-	registry += "/aphex"
-	pushed := make(chan error, 1)
-	go func() { pushed <- built.publish(ctx, filepath.Join(root, ".cache", "bin", "crossplane"), registry) }()
 	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Packages: true, Log: p.detail})
 	if err != nil {
 		return err
