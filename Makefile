@@ -12,12 +12,15 @@ BIN       := .cache/bin
 # A developer's GOFLAGS or GOWORK must not change what is built.
 GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
 GENERATED := package/crds provider-cloudflare-tunnel/apis docs/api
+# What packages are made of. The paths are absolute, since there is a target package.
+PACKAGED  := $(shell find $(addprefix $(CURDIR)/,Makefile go.mod go.sum apis compositions functions package $(PROVIDER) tools/xpkg) \
+	-name testdata -prune -o ! -name '*_test.go' -print)
 
 # Where packages are published, and as which version; releases and forks set both.
 REGISTRY  ?= registry.example.com/aphex
 VERSION   ?= $(shell git describe --tags --exact-match 2>/dev/null || echo v0.0.0-dev)
 
-.PHONY: help build package package-push package-test generate verify lint unit golden race triggers externalsecrets network terraform observability e2e test render demo bench fuzz clean
+.PHONY: help build package package-push package-test generate verify lint lint-workflows unit golden race triggers externalsecrets network terraform observability e2e test render demo bench fuzz clean
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +38,15 @@ build: ## Build the functions and the provider, and what plays Cloudflare for te
 package: tools-crossplane-cli ## Build the Crossplane packages and the manifests that install them into .cache/package (REGISTRY, VERSION)
 	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION)
 
-package-push: tools-crossplane-cli ## The same, and push the packages to REGISTRY
-	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION) -push
+package-push: tools-crossplane-cli tools-cyclonedx-gomod ## The same with bills of materials, and push the packages to REGISTRY
+	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION) -bills -push
 
-demo: tools-controlplane build ## Start a whole platform on this machine and claim the examples (DEMO_ONCE=1 stops by itself)
+demo: tools-controlplane build .cache/demo/install.yaml ## Install the packages on a platform on this machine and claim the examples (DEMO_ONCE=1 stops by itself)
 	@cd test && $(GO) run ./demo
+
+# The packages for this machine alone. Folders are among what they are made of, so that a file that is gone counts too.
+.cache/demo/install.yaml: $(PACKAGED) | tools-crossplane-cli
+	@cd tools/xpkg && $(GO) run . -out ../../$(@D) -version v0.0.0-demo -platforms "$$($(GO) env GOOS)/$$($(GO) env GOARCH)"
 
 render: tools-crossplane tools-crossplane-cli crds build ## Render every example with Crossplane's own engine and validate the output
 	@cd test && $(GO) run ./render
@@ -72,7 +79,7 @@ observability: tools-promtool crds ## Test the alerts with promtool, and hold al
 	$(BIN)/promtool test rules test/observability/alerts_test.yaml
 	cd test/observability && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
-package-test: tools-crossplane-cli ## Test what is in the packages, and that building them again gives the same digests
+package-test: tools-crossplane-cli tools-cyclonedx-gomod ## Test what is in the packages, and that building them again gives the same digests
 	cd tools/xpkg && $(GO) test -count=1 ./...
 
 e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a control plane of real parts
@@ -112,10 +119,15 @@ verify: generate ## Regenerate and fail on a difference; check formatting and mo
 		echo "not formatted: $$unformatted; run gofmt -w"; exit 1; fi
 	$(GO) mod verify
 
-lint: tools-golangci-lint ## Lint all Go code; .golangci.yml has the reasons
+lint: lint-workflows tools-golangci-lint ## Lint all Go code; .golangci.yml has the reasons
 	$(BIN)/golangci-lint run ./...
 	cd test && ../$(BIN)/golangci-lint run --config ../.golangci.yml ./...
 	cd tools/xpkg && ../../$(BIN)/golangci-lint run --config ../../.golangci.yml ./...
+
+lint-workflows: tools-actionlint ## Lint the workflows of GitHub Actions, and the scripts in them if there is shellcheck
+	$(BIN)/actionlint
+	@loose="$$(grep -rnE 'uses: [^.]' .github | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$' || true)"; if [ -n "$$loose" ]; then \
+		echo "pin these by commit, with the version in a comment:"; echo "$$loose"; exit 1; fi
 
 clean: ## Remove links and built functions of this clone; what other clones share stays
 	rm -rf .cache

@@ -132,7 +132,7 @@ func prepare(o Options) (*ControlPlane, error) {
 	}
 	var err error
 	if c.root == "" {
-		if c.root, err = findRoot(); err != nil {
+		if c.root, err = FindRoot(); err != nil {
 			return nil, err
 		}
 	}
@@ -330,8 +330,8 @@ func (c *ControlPlane) process(name string) (*process, error) {
 	return nil, fmt.Errorf("no process %q in this control plane", name)
 }
 
-// findRoot walks up from the working directory to the repository.
-func findRoot() (string, error) {
+// FindRoot walks up from the working directory to the repository.
+func FindRoot() (string, error) {
 	wd, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -28,7 +28,7 @@ func (k *kubelet) pull(ctx context.Context, reference string) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	pulled, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
+	pulled, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}))
 	if err != nil {
 		return nil, fmt.Errorf("pull %s: %w", reference, err)
 	}

@@ -60,12 +60,27 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	began := time.Now()
 	p.line("Aphex on this machine: a real API server, Crossplane, Tekton Triggers and the Cloudflare provider as")
 	p.line("plain processes on loopback. Not real are: Cloudflare's API, which a strict simulator plays; nodes and")
-	p.line("pods, which KWOK plays: they become ready, but no container runs; the connectors in those pods, for")
-	p.line("which a stand-in connects to the simulator; and the External Secrets operator, of which a stand-in")
-	p.line("judges secret stores.")
+	p.line("pods, which KWOK plays: they become ready, but no container runs, except for the pods of packages,")
+	p.line("whose programs a stand-in for the kubelet runs; the connectors of tunnels, for which a stand-in connects")
+	p.line("to the simulator; and the External Secrets operator, of which a stand-in judges secret stores.")
 
-	p.stage("Start the control plane")
-	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Functions: controlplane.AphexFunctions(), Log: p.detail})
+	p.stage("Start a cluster with Crossplane")
+	root, err := controlplane.FindRoot()
+	if err != nil {
+		return err
+	}
+	built, err := readRelease(filepath.Join(root, ".cache", "demo"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The packages are pushed while the cluster starts.
+	registry, pushed, err := built.serve(ctx, filepath.Join(root, ".cache", "bin", "crossplane"))
+	if err != nil {
+		return err
+	}
+	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Packages: true, Log: p.detail})
 	if err != nil {
 		return err
 	}
@@ -76,6 +91,17 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 			p.line("Stopped. Nothing is left running.")
 		}
 	}()
+
+	p.stage("Install Aphex")
+	p.line("   make built its packages from this folder. They were pushed to a registry on this machine, from which")
+	p.line("   Crossplane's package manager pulls them as it would from any mirror.")
+	p.line("")
+	if err := <-pushed; err != nil {
+		return err
+	}
+	if err := built.install(ctx, p, cp, registry); err != nil {
+		return err
+	}
 	w, err := newWorld(cp.RESTConfig())
 	if err != nil {
 		return err
@@ -98,10 +124,14 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("   repository waits for the organization.")
 
 	p.stage("Give the platform a Cloudflare account")
-	p.line("   A platform team stores an API token and names it in a ClusterProviderConfig. Here it is one of the")
-	p.line("   simulator's; nobody touches the claims.")
+	p.line("   A platform team edits and applies configure.yaml of the release: an API token, the account and zone, and")
+	p.line("   settings. Here token and account are the simulator's; nobody touches the claims.")
 	p.line("")
-	if err := cp.ConnectCloudflare(ctx); err != nil {
+	settings, err := built.settings()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(cp.Apply(ctx, settings), cp.ConnectCloudflare(ctx)); err != nil {
 		return err
 	}
 	if err := w.watch(ctx, p, claims, 0); err != nil {
@@ -117,9 +147,11 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 		p.line("     %s", line)
 	}
 	p.line("")
-	if err := p.run(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "organizations,repobindings,knowledgebases", "-A", "-o", "wide"); err != nil {
+	claimed, err := command(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "organizations,repobindings,knowledgebases", "-A", "-o", "wide")
+	if err != nil {
 		return err
 	}
+	p.details(claimed)
 	p.line("")
 	p.line("   Everything is ready, %s after the start.", short(time.Since(began)))
 
@@ -182,6 +214,7 @@ func tryNext(p *printer, cp *controlplane.ControlPlane) {
 	p.line("     alias kubectl=%s", cp.Binary("kubectl"))
 	p.line("")
 	for _, try := range []struct{ command, why string }{
+		{"kubectl get pkg", "what is installed"},
 		{"kubectl get aphex -A", "the claims, and where they stand"},
 		{"kubectl explain organization.spec", "every field, in words"},
 		{"kubectl -n org-acme-corp get deployments,eventlisteners,tunnels,networkpolicies", "what an organization has"},

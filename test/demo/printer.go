@@ -32,16 +32,20 @@ func (p *printer) stage(title string) {
 // detail is one line of a stage.
 func (p *printer) detail(format string, args ...any) { p.line("   "+format, args...) }
 
-// run shows a command and what it prints.
-func (p *printer) run(ctx context.Context, name string, args ...string) error {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	for line := range strings.Lines(string(out)) {
+// details are the lines of a text.
+func (p *printer) details(text string) {
+	for line := range strings.Lines(text) {
 		p.detail("%s", strings.TrimRight(line, "\n"))
 	}
+}
+
+// command runs a program and returns what it prints.
+func command(ctx context.Context, name string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+		err = fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
 	}
-	return nil
+	return string(out), err
 }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

@@ -118,6 +118,37 @@ func TestInstalledAsPackages(t *testing.T) {
 			})
 		})
 	}))
+	require.True(t, t.Run("removed before its claims, it is refused, and applied again it is as it was", func(t *testing.T) {
+		owned := c.owned(t, claims)
+		// Twice, since what the first attempt deleted could have been what refused it.
+		for range 2 {
+			said := c.kubectlFails(t, "delete", "--ignore-not-found", "-f", filepath.Join(released, "install.yaml"))
+			for _, refused := range []string{
+				`configurations.pkg.crossplane.io "aphex"`, `providers.pkg.crossplane.io "aphex-provider-cloudflare-tunnel"`,
+				`functions.pkg.crossplane.io "aphex-function-organization"`, `clusterroles.rbac.authorization.k8s.io "aphex:crossplane:tunnels"`,
+			} {
+				require.Contains(t, said, refused+" is forbidden: ValidatingAdmissionPolicy 'removal.aphex.io'")
+			}
+			require.Contains(t, said, "of an organization is still there; delete all claims first")
+		}
+		said := c.kubectlFails(t, "delete", "xrd", "xorganizations.aphex.io")
+		require.Contains(t, said, "delete all claims first")
+		c.kubectl(t, "apply", "-f", filepath.Join(released, "install.yaml"))
+		c.awaitVersion(t, registry, "v0.1.0")
+		require.Equal(t, owned, c.owned(t, claims))
+		for _, claim := range claims {
+			c.await(t, claim, isReady)
+		}
+	}))
+	require.True(t, t.Run("an account that is deleted before its tunnels waits for them", func(t *testing.T) {
+		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
+		account := schema.GroupVersionResource{Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "clusterproviderconfigs"}
+		kept, err := c.dynamic.Resource(account).Get(t.Context(), "default", metav1.GetOptions{})
+		require.NoError(t, err)
+		require.NotNil(t, kept.GetDeletionTimestamp())
+		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
+		require.NoError(t, c.ConnectCloudflare(t.Context()))
+	}))
 	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
 		c.follow(t, "remove", released)
 		c.awaitNothing(t)
@@ -310,6 +341,16 @@ func (c *cluster) kubectl(t *testing.T, args ...string) {
 	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, "kubectl %s: %s", strings.Join(args, " "), out)
+}
+
+// kubectlFails returns what kubectl says when it is refused.
+func (c *cluster) kubectlFails(t *testing.T, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), c.Binary("kubectl"), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
+	out, err := command.CombinedOutput()
+	require.Error(t, err, "kubectl %s: %s", strings.Join(args, " "), out)
+	return string(out)
 }
 
 // awaitVersion returns when every package is healthy in a version, and there are no others.

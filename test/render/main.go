@@ -24,6 +24,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// developmentTarget is where a function of the runtime Development listens.
+const developmentTarget = "render.crossplane.io/runtime-development-target"
+
 // passes is how often an answer may change before it has to stand still.
 const passes = 8
 
@@ -178,20 +181,38 @@ func (r renderer) serve(ctx context.Context, name string) (functions string, sto
 			return "", nil, fmt.Errorf("function-%s does not listen at %s: %w\n%s", name, address, err, log.String())
 		}
 	}
-	functions = filepath.Join(r.work, name+"-functions.yaml")
-	doc := map[string]any{
-		"apiVersion": "pkg.crossplane.io/v1", "kind": "Function",
-		"metadata": map[string]any{"name": "function-" + name, "annotations": map[string]any{
-			"render.crossplane.io/runtime":                    "Development",
-			"render.crossplane.io/runtime-development-target": address,
-		}},
-		"spec": map[string]any{"package": "function-" + name},
-	}
-	if err := os.WriteFile(functions, encode([]map[string]any{doc}), 0o600); err != nil {
+	functions, err = r.functionsAt(name, address)
+	if err != nil {
 		stop()
 		return "", nil, err
 	}
 	return functions, stop, nil
+}
+
+// functionsAt is examples/functions-local.yaml with a function at another address, since the one that it has there may be taken.
+func (r renderer) functionsAt(name, address string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(r.root, "examples", "functions-local.yaml"))
+	if err != nil {
+		return "", err
+	}
+	docs, err := decode(text)
+	if err != nil {
+		return "", err
+	}
+	for _, doc := range docs {
+		metadata, _ := doc["metadata"].(map[string]any)
+		if metadata["name"] != "function-"+name {
+			continue
+		}
+		annotations, _ := metadata["annotations"].(map[string]any)
+		if annotations[developmentTarget] == nil {
+			break
+		}
+		annotations[developmentTarget] = address
+		path := filepath.Join(r.work, name+"-functions.yaml")
+		return path, os.WriteFile(path, encode(docs), 0o600)
+	}
+	return "", fmt.Errorf("examples/functions-local.yaml has no function-%s with the annotation %s", name, developmentTarget)
 }
 
 func freeAddress() (string, error) {

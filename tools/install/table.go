@@ -92,6 +92,16 @@ var groups = []group{
 		binaries: []binary{{"golangci-lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint"}},
 	},
 	{
+		name:     "actionlint",
+		about:    10 * time.Second,
+		binaries: []binary{{"actionlint", "github.com/rhysd/actionlint/cmd/actionlint"}},
+	},
+	{
+		name:     "cyclonedx-gomod",
+		about:    20 * time.Second,
+		binaries: []binary{{"cyclonedx-gomod", "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod"}},
+	},
+	{
 		name:  "codegen",
 		about: 20 * time.Second,
 		binaries: []binary{

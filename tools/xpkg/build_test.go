@@ -4,10 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"debug/buildinfo"
 	"debug/elf"
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,6 +68,7 @@ func packages(t *testing.T) []builtPackage {
 		where, err = os.MkdirTemp("", "aphex-xpkg-")
 		require.NoError(t, err)
 		o := testOptions(t, root, where)
+		o.bills = true
 		first, err = build(t.Context(), o)
 		require.NoError(t, err)
 		require.NoError(t, writeManifests(o, first))
@@ -287,6 +290,44 @@ func TestRuntime(t *testing.T) {
 	}
 }
 
+func TestBills(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.kind == configuration {
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			data, err := os.ReadFile(strings.TrimSuffix(p.files[0].path, ".xpkg") + ".cdx.json")
+			require.NoError(t, err)
+			var bill struct {
+				Metadata struct {
+					Component struct{ Name, Version string }
+				}
+				Components []struct{ Name, Version string }
+			}
+			require.NoError(t, yaml.Unmarshal(data, &bill))
+			require.Equal(t, "aphex.io/platform", bill.Metadata.Component.Name)
+			require.Equal(t, "v1.2.3", bill.Metadata.Component.Version)
+
+			// What the program itself says.
+			image, err := pushedImage(p.files[0].path)
+			require.NoError(t, err)
+			layers, err := image.Layers()
+			require.NoError(t, err)
+			info, err := buildinfo.Read(bytes.NewReader(filesOf(t, layers[0])[p.name]))
+			require.NoError(t, err)
+			want := []string{"std " + info.GoVersion}
+			for _, m := range info.Deps {
+				want = append(want, m.Path+" "+m.Version)
+			}
+			var have []string
+			for _, c := range bill.Components {
+				have = append(have, c.Name+" "+c.Version)
+			}
+			require.ElementsMatch(t, want, have)
+		})
+	}
+}
+
 func TestManifests(t *testing.T) {
 	built := packages(t)
 	data, err := os.ReadFile(filepath.Join(where, "install.yaml"))
@@ -301,6 +342,7 @@ func TestManifests(t *testing.T) {
 		got := map[string]string{}
 		for _, object := range objects[len(objects)-len(built):] {
 			require.Equal(t, "pkg.crossplane.io/v1", object["apiVersion"])
+			require.Equal(t, map[string]any{"app.kubernetes.io/part-of": "aphex"}, object["metadata"].(map[string]any)["labels"])
 			name := object["kind"].(string) + " " + object["metadata"].(map[string]any)["name"].(string)
 			got[name] = object["spec"].(map[string]any)["package"].(string)
 		}
@@ -339,9 +381,81 @@ func TestManifests(t *testing.T) {
 			}
 		}
 	})
+	t.Run("the settings name the image that tests webhooks, and are else as in the repository", func(t *testing.T) {
+		image := func(objects []map[string]any) string {
+			for _, object := range objects {
+				if object["kind"] != "EnvironmentConfig" {
+					continue
+				}
+				test := object["data"].(map[string]any)["webhookTest"].(map[string]any)
+				name := test["image"].(string)
+				test["image"] = ""
+				return name
+			}
+			return "no EnvironmentConfig"
+		}
+		data, err := os.ReadFile(filepath.Join(where, "configure.yaml"))
+		require.NoError(t, err)
+		configure := decode(t, data)
+		require.Equal(t, "registry.example.com/some/org/function-organization:v1.2.3", image(configure))
+		require.Equal(t, sources(t, []string{"package/configure.yaml"}), configure)
+	})
+	t.Run("the digests are those of the packages", func(t *testing.T) {
+		data, err := os.ReadFile(filepath.Join(where, "digests.txt"))
+		require.NoError(t, err)
+		have := map[string]string{}
+		for line := range strings.Lines(string(data)) {
+			digest, source, ok := strings.Cut(strings.TrimSpace(line), "  ")
+			require.True(t, ok, line)
+			have[source] = "sha256:" + digest
+		}
+		want := map[string]string{}
+		for _, p := range built {
+			want["registry.example.com/some/org/"+p.name] = p.digest.String()
+		}
+		require.Equal(t, want, have)
+	})
 	t.Run("what a platform team edits is not applied again", func(t *testing.T) {
 		for _, object := range objects {
 			require.NotContains(t, []any{"EnvironmentConfig", "ClusterProviderConfig", "Secret"}, object["kind"])
 		}
+	})
+}
+
+func TestExamples(t *testing.T) {
+	o, err := parse([]string{"-root", root})
+	require.NoError(t, err)
+	described, err := readPackages(o)
+	require.NoError(t, err)
+	var all []builtPackage
+	var names []string
+	for _, m := range described {
+		all = append(all, builtPackage{name: m.Metadata.Name, kind: m.Kind})
+		if m.Kind == function {
+			names = append(names, m.Metadata.Name)
+		}
+	}
+	t.Run("the functions with Docker are those of a build with the defaults", func(t *testing.T) {
+		want, err := functionsManifest(o, all)
+		require.NoError(t, err)
+		have, err := os.ReadFile(filepath.Join(root, "examples", "functions.yaml"))
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(have))
+	})
+	t.Run("the functions as processes are the same ones, each at its own port of this machine", func(t *testing.T) {
+		var have []string
+		ports := map[string]bool{}
+		for _, object := range sources(t, []string{"examples/functions-local.yaml"}) {
+			metadata := object["metadata"].(map[string]any)
+			have = append(have, metadata["name"].(string))
+			annotations := metadata["annotations"].(map[string]any)
+			require.Equal(t, "Development", annotations["render.crossplane.io/runtime"])
+			host, port, err := net.SplitHostPort(annotations["render.crossplane.io/runtime-development-target"].(string))
+			require.NoError(t, err)
+			require.Equal(t, "127.0.0.1", host)
+			require.False(t, ports[port], "two functions at port %s", port)
+			ports[port] = true
+		}
+		require.ElementsMatch(t, names, have)
 	})
 }

@@ -38,7 +38,7 @@ type options struct {
 	// registry is a host and a path, to which the name of a package is added.
 	registry, version string
 	platforms         []v1.Platform
-	push              bool
+	bills, push       bool
 }
 
 func run(ctx context.Context, args []string) error {
@@ -71,6 +71,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.registry, "registry", "registry.example.com/aphex", "where the packages are published: a host, and a path in it")
 	flags.StringVar(&o.version, "version", "v0.0.0-dev", "version of all packages, a semantic version that begins with v")
 	flags.StringVar(&platforms, "platforms", "linux/amd64,linux/arm64", "platforms of the functions and the provider")
+	flags.BoolVar(&o.bills, "bills", false, "also write a bill of materials of each program")
 	flags.BoolVar(&o.push, "push", false, "also push the packages to the registry")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"sigs.k8s.io/yaml"
 )
@@ -14,14 +15,22 @@ import (
 const (
 	installFile   = "install.yaml"
 	configureFile = "configure.yaml"
+	// functionsFile is for people who render without a cluster.
+	functionsFile = "functions.yaml"
+	// digestsFile is for who signs.
+	digestsFile = "digests.txt"
 )
+
+// webhookTester is the package whose image also tests webhooks.
+const webhookTester = "function-organization"
 
 // installedPackage is the object that makes Crossplane install a package.
 type installedPackage struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Metadata   struct {
-		Name string `json:"name"`
+		Name   string            `json:"name"`
+		Labels map[string]string `json:"labels,omitempty"`
 	} `json:"metadata"`
 	Spec struct {
 		Package          string            `json:"package"`
@@ -37,18 +46,40 @@ type runtimeConfigRef struct {
 var runtimeConfigs = map[string]*runtimeConfigRef{function: {"aphex-function"}, provider: {"aphex-provider"}}
 
 func writeManifests(o options, packages []builtPackage) error {
-	install, err := installManifest(o, packages)
+	for _, m := range []struct {
+		file string
+		make func(options, []builtPackage) ([]byte, error)
+	}{
+		{installFile, installManifest},
+		{configureFile, configureManifest},
+		{functionsFile, functionsManifest},
+		{digestsFile, digests},
+	} {
+		data, err := m.make(o, packages)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(o.out, m.file), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noTestImage is where the settings name the image that tests webhooks.
+var noTestImage = regexp.MustCompile(`(?m)^(  webhookTest:\n(?:    #.*\n)*    image: )""$`)
+
+// configureManifest names the image that belongs to this version. The rest stays as it is, with its comments.
+func configureManifest(o options, _ []builtPackage) ([]byte, error) {
+	path := filepath.Join(o.root, "package", configureFile)
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(o.out, installFile), install, 0o644); err != nil {
-		return err
+	if len(noTestImage.FindAll(data, -1)) != 1 {
+		return nil, fmt.Errorf(`%s: there is no setting webhookTest with image: "" to fill in`, path)
 	}
-	configure, err := os.ReadFile(filepath.Join(o.root, "package", configureFile))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(o.out, configureFile), configure, 0o644)
+	return noTestImage.ReplaceAll(data, []byte("${1}"+o.reference(webhookTester))), nil
 }
 
 // installManifest says what Crossplane may do before it makes Crossplane do something. Functions and the provider are in it,
@@ -65,16 +96,51 @@ func installManifest(o options, packages []builtPackage) ([]byte, error) {
 		out.Write(data)
 	}
 	for _, p := range packages {
-		object := installedPackage{APIVersion: "pkg.crossplane.io/v1", Kind: p.kind}
-		object.Metadata.Name = p.installed
-		object.Spec.Package = o.reference(p.name)
+		object := newPackage(p.kind, p.installed, o.reference(p.name))
+		// By the label, the policy on removal knows them.
+		object.Metadata.Labels = map[string]string{"app.kubernetes.io/part-of": "aphex"}
 		object.Spec.RuntimeConfigRef = runtimeConfigs[p.kind]
-		data, err := yaml.Marshal(object)
-		if err != nil {
+		if err := object.write(&out); err != nil {
 			return nil, err
 		}
-		out.WriteString("---\n")
-		out.Write(data)
 	}
 	return out.Bytes(), nil
+}
+
+// functionsManifest has the names by which the Compositions of the repository call the functions.
+func functionsManifest(o options, packages []builtPackage) ([]byte, error) {
+	var out bytes.Buffer
+	out.WriteString("# The functions for `crossplane composition render`, which runs them out of their published images with Docker.\n")
+	for _, p := range packages {
+		if p.kind != function {
+			continue
+		}
+		if err := newPackage(p.kind, p.name, o.reference(p.name)).write(&out); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// digests lists the packages in the format of sha256sum, with their repositories in place of file names.
+func digests(o options, packages []builtPackage) ([]byte, error) {
+	var out bytes.Buffer
+	for _, p := range packages {
+		fmt.Fprintf(&out, "%s  %s\n", p.digest.Hex, o.source(p.name))
+	}
+	return out.Bytes(), nil
+}
+
+func newPackage(kind, name, reference string) installedPackage {
+	object := installedPackage{APIVersion: "pkg.crossplane.io/v1", Kind: kind}
+	object.Metadata.Name = name
+	object.Spec.Package = reference
+	return object
+}
+
+func (p installedPackage) write(out *bytes.Buffer) error {
+	data, err := yaml.Marshal(p)
+	out.WriteString("---\n")
+	out.Write(data)
+	return err
 }

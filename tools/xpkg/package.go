@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -124,6 +125,11 @@ func (m *metadata) program() string {
 	default:
 		return ""
 	}
+}
+
+// fileFor is how files for a platform begin.
+func (m *metadata) fileFor(platform v1.Platform) string {
+	return m.Metadata.Name + "-" + strings.ReplaceAll(platform.String(), "/", "-")
 }
 
 // objects are the files that a package installs, below the repository.

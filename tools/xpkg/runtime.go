@@ -23,6 +23,9 @@ import (
 // nonRoot is what distroless images call nonroot. Crossplane sets another one; both are nobody.
 const nonRoot = "65532:65532"
 
+// billSuffix is the ending by which readers of CycloneDX know a file.
+const billSuffix = ".cdx.json"
+
 // buildProgram builds a static program that depends on nothing but the sources and the Go release.
 func buildProgram(ctx context.Context, o options, m *metadata, platform v1.Platform, path string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, m.program())
@@ -33,6 +36,13 @@ func buildProgram(ctx context.Context, o options, m *metadata, platform v1.Platf
 		return fmt.Errorf("build %s for %s: %w", m.program(), platform, err)
 	}
 	return nil
+}
+
+// writeBill lists the modules that a program was linked from, and the Go release, as a bill of materials in the format
+// CycloneDX.
+func writeBill(ctx context.Context, o options, m *metadata, platform v1.Platform, program string) error {
+	out := filepath.Join(o.out, m.fileFor(platform)+billSuffix)
+	return tool(ctx, o, filepath.Dir(program), "cyclonedx-gomod", "bin", "-json", "-std", "-noserial", "-version", o.version, "-output", out, program)
 }
 
 // environment is the caller's, less what would change a build. GOFLAGS is set and not emptied, since the Go command reads
@@ -105,6 +115,11 @@ func writeRuntime(ctx context.Context, o options, m *metadata, platform v1.Platf
 	program := filepath.Join(dir, m.Metadata.Name)
 	if err := buildProgram(ctx, o, m, platform, program); err != nil {
 		return "", err
+	}
+	if o.bills {
+		if err := writeBill(ctx, o, m, platform, program); err != nil {
+			return "", err
+		}
 	}
 	image, err := runtimeImage(o, m, platform, program)
 	if err != nil {

@@ -86,7 +86,7 @@ func buildPackage(ctx context.Context, o options, m *metadata, names map[string]
 		if err != nil {
 			return p, err
 		}
-		path := filepath.Join(o.out, p.name+"-"+strings.ReplaceAll(platform.String(), "/", "-")+".xpkg")
+		path := filepath.Join(o.out, m.fileFor(platform)+".xpkg")
 		p.files = append(p.files, builtFile{path: path, platform: platform.String()})
 		if err := crossplane(ctx, o, work, "xpkg", "build", "--package-root="+folder,
 			"--embed-runtime-image-tarball="+runtime, "--package-file="+path); err != nil {
@@ -96,18 +96,22 @@ func buildPackage(ctx context.Context, o options, m *metadata, names map[string]
 	return p, p.measure()
 }
 
-// crossplane runs Crossplane's own tool, without what a user keeps for it at home.
+// crossplane runs Crossplane's own tool.
 func crossplane(ctx context.Context, o options, home string, args ...string) error {
-	binary := filepath.Join(o.root, ".cache", "bin", "crossplane")
-	cmd := exec.CommandContext(ctx, binary, args...)
+	return tool(ctx, o, home, "crossplane", args...)
+}
+
+// tool runs a pinned tool, without what a user keeps for it at home.
+func tool(ctx context.Context, o options, home, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(o.root, ".cache", "bin", name), args...)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home)
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w; run `make tools-crossplane-cli`", err)
+		return fmt.Errorf("%w; run `make tools-crossplane-cli tools-cyclonedx-gomod`", err)
 	}
 	if err != nil {
-		return fmt.Errorf("crossplane %s: %w\n%s", strings.Join(args, " "), err, out)
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return nil
 }
