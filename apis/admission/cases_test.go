@@ -19,7 +19,7 @@ import (
 	repobinding "aphex.io/platform/apis/repobinding/v1alpha1"
 )
 
-var folders = []string{"organization", "repobinding", "knowledgebase"}
+var folders = []string{"organization", "repobinding", "knowledgebase", "platform"}
 
 // kinds are all kinds of our APIs by name.
 func kinds(t *testing.T) map[string]*admission.Kind {
