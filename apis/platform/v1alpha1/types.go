@@ -176,8 +176,8 @@ type PlatformStatus struct {
 	Phase string `json:"phase,omitempty"`
 	// Message says in one sentence where things stand.
 	Message string `json:"message,omitempty"`
-	// Wave is the sync wave that is being deployed, the last one when all are.
-	Wave int64 `json:"wave,omitempty"`
+	// Wave is the sync wave that is being deployed, the last one when all are; nil without Argo CD.
+	Wave *int64 `json:"wave,omitempty"`
 	// Issuer is the issuer of all tokens.
 	Issuer string `json:"issuer,omitempty"`
 	// Applications are in the order of the waves.
