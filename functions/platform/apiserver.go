@@ -60,7 +60,7 @@ func authenticationConfiguration(spec v1alpha1.PlatformSpec, authority string) a
 					Message:    "the claim email_verified must be true",
 				},
 				{
-					Expression: `has(claims.groups) && type(claims.groups) == list && claims.groups.all(g, type(g) == string)`,
+					Expression: `has(claims.groups) && type(claims.groups) == list && dyn(claims.groups).all(g, type(g) == string)`,
 					Message:    "the claim groups must be a list of names",
 				},
 				{

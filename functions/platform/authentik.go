@@ -32,7 +32,7 @@ type blueprintEntry struct {
 
 // groupsExpression and emailExpression are Python, which Authentik runs for each token.
 const (
-	groupsExpression = `return {"groups": [group.name for group in request.user.ak_groups.all()]}`
+	groupsExpression = `return {"groups": [group.name for group in request.user.all_groups()]}`
 	emailExpression  = `return {"email": request.user.email, "email_verified": True}`
 )
 
