@@ -62,7 +62,8 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("plain processes on loopback. Not real are: Cloudflare's API, which a strict simulator plays; nodes and")
 	p.line("pods, which KWOK plays: they become ready, but no container runs; the connectors in those pods, for")
 	p.line("which a stand-in connects to the simulator; and the External Secrets operator, of which a stand-in")
-	p.line("judges secret stores.")
+	p.line("judges secret stores. Of Argo CD and cert-manager only their kinds are here: objects are checked, and")
+	p.line("nothing is deployed or signed.")
 
 	p.stage("Start the control plane")
 	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Functions: controlplane.AphexFunctions(), Log: p.detail})
@@ -95,7 +96,8 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	}
 	p.line("")
 	p.line("   The Cloudflare provider runs, but nobody gave it an API token. The organization says so, and the")
-	p.line("   repository waits for the organization.")
+	p.line("   repository waits for the organization. The platform has its login configuration, secrets and rights; it")
+	p.line("   waits for Argo CD and cert-manager, and will as long as this runs.")
 
 	p.stage("Give the platform a Cloudflare account")
 	p.line("   A platform team stores an API token and names it in a ClusterProviderConfig. Here it is one of the")
@@ -104,7 +106,7 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	if err := cp.ConnectCloudflare(ctx); err != nil {
 		return err
 	}
-	if err := w.watch(ctx, p, claims, 0); err != nil {
+	if err := w.watch(ctx, p, ofTeams(claims), 0); err != nil {
 		return err
 	}
 	p.line("")
@@ -117,11 +119,11 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 		p.line("     %s", line)
 	}
 	p.line("")
-	if err := p.run(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "organizations,repobindings,knowledgebases", "-A", "-o", "wide"); err != nil {
+	if err := p.run(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "platforms,organizations,repobindings,knowledgebases", "-A", "-o", "wide"); err != nil {
 		return err
 	}
 	p.line("")
-	p.line("   Everything is ready, %s after the start.", short(time.Since(began)))
+	p.line("   All that teams claimed is ready, %s after the start.", short(time.Since(began)))
 
 	p.stage("Push to the repository")
 	p.line("   GitHub would send this to the organization's public URL, signed with the secret that its claimant got.")

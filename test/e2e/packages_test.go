@@ -28,7 +28,7 @@ import (
 )
 
 // packaged are the programs that packages run.
-var packaged = []string{"function-knowledgebase", "function-organization", "function-repobinding", "provider-cloudflare-tunnel"}
+var packaged = []string{"function-knowledgebase", "function-organization", "function-platform", "function-repobinding", "provider-cloudflare-tunnel"}
 
 // What a platform team does on its cluster, for years: Crossplane's package manager pulls everything from a registry, what runs
 // is what is in the images there, and a new version replaces it under living claims.
@@ -270,6 +270,7 @@ func (c *cluster) awaitVersion(t *testing.T, registry, version string) {
 		"Configuration aphex":                       registry + "/aphex:" + version,
 		"Function aphex-function-knowledgebase":     registry + "/function-knowledgebase:" + version,
 		"Function aphex-function-organization":      registry + "/function-organization:" + version,
+		"Function aphex-function-platform":          registry + "/function-platform:" + version,
 		"Function aphex-function-repobinding":       registry + "/function-repobinding:" + version,
 		"Provider aphex-provider-cloudflare-tunnel": registry + "/provider-cloudflare-tunnel:" + version,
 	}

@@ -393,6 +393,22 @@ func TestCrossplaneGrantsWhatTenantsNeedAndNoMore(t *testing.T) {
 			rule("external-secrets.io", "externalsecrets", "get,list,watch"),
 			rule("cloudflare.aphex.io", "tunnels,dnsrecords", "get,list,watch"),
 		}},
+		"the platform's groups": {cluster: true, rules: []rbacv1.PolicyRule{
+			rule("aphex.io", "organizations,repobindings,knowledgebases,platforms", "get,list,watch,create,update,patch,delete"),
+			rule("", "namespaces", "get,list,watch,create,delete"),
+			rule("", "pods,events", "get,list,watch"),
+			rule("", "pods/log", "get"),
+			rule("events.k8s.io", "events", "get,list,watch"),
+		}},
+		"Tekton, to those who administer it": {cluster: true, rules: []rbacv1.PolicyRule{
+			rule("tekton.dev", "pipelines,pipelineruns,tasks,taskruns,customruns,stepactions,verificationpolicies",
+				"get,list,watch,create,update,patch,delete,deletecollection"),
+			rule("", "pods,pods/log", "get,list,watch"),
+		}},
+		"not all of Tekton": {
+			cluster: true,
+			rules:   []rbacv1.PolicyRule{rule("tekton.dev", "*", "*")},
+			want:    "attempting to grant RBAC permissions not currently held"},
 		"not everything": {
 			rules: []rbacv1.PolicyRule{rule("*", "*", "*")},
 			want:  "attempting to grant RBAC permissions not currently held"},
