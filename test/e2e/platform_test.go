@@ -25,12 +25,16 @@ func TestPlatform(t *testing.T) {
 	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
 
 	require.True(t, t.Run("what is not installed is what it waits for", func(t *testing.T) {
-		o := cp.awaitPhase(t, platformClaim, "Pending", "wave 0 of 30: platform-ingress-controller Unknown (Argo CD has not looked at it yet)",
-			"waiting for ClusterIssuer selfsigned-issuer")
-		for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady", "ArgoCDLoginReady", "TektonAccessReady", "GroupsReady"} {
-			status, _, message := condition(o, done)
-			require.Equal(t, "True", status, "%s: %s", done, message)
-		}
+		o := cp.await(t, platformClaim, func(o *object) error {
+			for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady", "ArgoCDLoginReady", "TektonAccessReady", "GroupsReady"} {
+				if status, _, message := condition(o, done); status != "True" {
+					return fmt.Errorf("%s is %q: %s", done, status, message)
+				}
+			}
+			return contains(text(o, "status.message"), "wave 0 of 30: platform-ingress-controller Unknown (Argo CD has not looked at it yet)",
+				"waiting for ClusterIssuer selfsigned-issuer")
+		})
+		require.Equal(t, "Pending", text(o, "status.phase"))
 		require.Equal(t, "https://dex.home.local", text(o, "status.issuer"))
 		cp.missing(t, "Application argocd/platform-tekton")
 	}))
