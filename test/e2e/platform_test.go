@@ -103,6 +103,7 @@ func TestPlatform(t *testing.T) {
 		}
 		require.False(t, allowed(t, group("platform-admins"), "", "create", "namespaces"))
 	})
+	t.Run("a platform that is made again uses the namespace and the secrets that were kept", usesWhatWasKept)
 }
 
 // argoCDReports sets what Argo CD would report of an application.
@@ -232,6 +233,31 @@ func aLostSecretIsMadeAnewAlone(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func usesWhatWasKept(t *testing.T) {
+	const namespace, kept = ref("Namespace auth-system"), ref("Secret auth-system/authentik-postgresql")
+	cp.awaitGone(t, namespace)
+	cp.create(t, &object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "auth-system"}}})
+	cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "auth-system", "name": "authentik-postgresql"},
+		"stringData": map[string]any{"postgresql-password": "kept", "postgresql-postgres-password": "kept too"},
+	}})
+	before := []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()}
+	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
+	cp.await(t, platformClaim, func(o *object) error {
+		for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady"} {
+			if status, _, message := condition(o, done); status != "True" {
+				return fmt.Errorf("%s is %q: %s", done, status, message)
+			}
+		}
+		return nil
+	})
+	require.NotContains(t, cp.composed(t, platformClaim), namespace)
+	require.NotContains(t, cp.composed(t, platformClaim), kept)
+	cp.remove(t, platformClaim)
+	cp.awaitGone(t, "Secret auth-system/authentik-secrets")
+	require.Equal(t, before, []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()})
 }
 
 func group(name string) user {
