@@ -6,7 +6,7 @@ SHELL := bash
 
 include tools/tools.mk
 
-FUNCTIONS := organization repobinding knowledgebase
+FUNCTIONS := organization repobinding knowledgebase platform
 PROVIDER  := provider-cloudflare-tunnel
 BIN       := .cache/bin
 # A developer's GOFLAGS or GOWORK must not change what is built.

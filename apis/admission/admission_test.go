@@ -18,6 +18,7 @@ func TestLoadAcceptsOurAPIs(t *testing.T) {
 		"organization":  {"PHASE", "WEBHOOK URL", "MESSAGE"},
 		"repobinding":   {"PHASE", "NAMESPACE", "MESSAGE"},
 		"knowledgebase": {"PHASE", "REPOSITORIES", "MESSAGE"},
+		"platform":      {"PHASE", "WAVE", "MESSAGE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api, err := admission.Load(t.Context(), filepath.Join("..", name, "definition.yaml"))

@@ -16,10 +16,11 @@ import (
 	"aphex.io/platform/apis/admission/cases"
 	knowledgebase "aphex.io/platform/apis/knowledgebase/v1alpha1"
 	organization "aphex.io/platform/apis/organization/v1alpha1"
+	platform "aphex.io/platform/apis/platform/v1alpha1"
 	repobinding "aphex.io/platform/apis/repobinding/v1alpha1"
 )
 
-var folders = []string{"organization", "repobinding", "knowledgebase"}
+var folders = []string{"organization", "repobinding", "knowledgebase", "platform"}
 
 // kinds are all kinds of our APIs by name.
 func kinds(t *testing.T) map[string]*admission.Kind {
@@ -103,6 +104,10 @@ func TestValidateMethodsAgreeWithTheSchemas(t *testing.T) {
 				problems = claim.Spec.Validate()
 			case knowledgebase.ClaimKind:
 				claim := &knowledgebase.KnowledgeBase{}
+				require.NoError(t, json.Unmarshal(b, claim))
+				problems = claim.Spec.Validate()
+			case platform.ClaimKind:
+				claim := &platform.Platform{}
 				require.NoError(t, json.Unmarshal(b, claim))
 				problems = claim.Spec.Validate()
 			default:

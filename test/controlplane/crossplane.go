@@ -332,7 +332,9 @@ func (c *ControlPlane) installAPIs(ctx context.Context) error {
 // AphexFunctions are the functions of this repository, as `make build` leaves
 // them.
 func AphexFunctions() []Function {
-	return []Function{{Name: "function-organization"}, {Name: "function-repobinding"}, {Name: "function-knowledgebase"}}
+	return []Function{
+		{Name: "function-organization"}, {Name: "function-repobinding"}, {Name: "function-knowledgebase"}, {Name: "function-platform"},
+	}
 }
 
 func (c *ControlPlane) functionBinary(f Function) string {

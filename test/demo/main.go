@@ -62,7 +62,8 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("plain processes on loopback. Not real are: Cloudflare's API, which a strict simulator plays; nodes and")
 	p.line("pods, which KWOK plays: they become ready, but no container runs, except for the pods of packages,")
 	p.line("whose programs a stand-in for the kubelet runs; the connectors of tunnels, for which a stand-in connects")
-	p.line("to the simulator; and the External Secrets operator, of which a stand-in judges secret stores.")
+	p.line("to the simulator; and the External Secrets operator, of which a stand-in judges secret stores. Of Argo CD")
+	p.line("and cert-manager only their kinds are here: objects are checked, and nothing is deployed or signed.")
 
 	p.stage("Start a cluster with Crossplane")
 	root, err := controlplane.FindRoot()
@@ -121,7 +122,8 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	}
 	p.line("")
 	p.line("   The Cloudflare provider runs, but nobody gave it an API token. The organization says so, and the")
-	p.line("   repository waits for the organization.")
+	p.line("   repository waits for the organization. The platform has its login configuration, secrets and rights; it")
+	p.line("   waits for Argo CD and cert-manager, and will as long as this runs.")
 
 	p.stage("Give the platform a Cloudflare account")
 	p.line("   A platform team edits and applies configure.yaml of the release: an API token, the account and zone, and")
@@ -134,7 +136,7 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	if err := errors.Join(cp.Apply(ctx, settings), cp.ConnectCloudflare(ctx)); err != nil {
 		return err
 	}
-	if err := w.watch(ctx, p, claims, 0); err != nil {
+	if err := w.watch(ctx, p, ofTeams(claims), 0); err != nil {
 		return err
 	}
 	p.line("")
@@ -147,13 +149,13 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 		p.line("     %s", line)
 	}
 	p.line("")
-	claimed, err := command(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "organizations,repobindings,knowledgebases", "-A", "-o", "wide")
+	claimed, err := command(ctx, cp.Binary("kubectl"), "--kubeconfig="+cp.Kubeconfig(), "get", "platforms,organizations,repobindings,knowledgebases", "-A", "-o", "wide")
 	if err != nil {
 		return err
 	}
 	p.details(claimed)
 	p.line("")
-	p.line("   Everything is ready, %s after the start.", short(time.Since(began)))
+	p.line("   All that teams claimed is ready, %s after the start.", short(time.Since(began)))
 
 	p.stage("Push to the repository")
 	p.line("   GitHub would send this to the organization's public URL, signed with the secret that its claimant got.")

@@ -25,7 +25,7 @@ import (
 
 // The order in which claims are made and shown; they are deleted in reverse,
 // since an organization with repositories cannot go.
-var order = []string{"KnowledgeBase", "Organization", "RepoBinding"}
+var order = []string{"Platform", "KnowledgeBase", "Organization", "RepoBinding"}
 
 // world is what the demo sees of the cluster.
 type world struct {
@@ -88,6 +88,12 @@ func (w *world) claim(ctx context.Context, examples string) ([]claim, error) {
 		}
 	}
 	return claims, nil
+}
+
+// ofTeams are the claims but the platform's own, which waits for what does not
+// run here.
+func ofTeams(claims []claim) []claim {
+	return slices.DeleteFunc(slices.Clone(claims), func(c claim) bool { return c.GetKind() == "Platform" })
 }
 
 // watch reports what the claims say as they change, and shows their trees at the

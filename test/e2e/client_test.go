@@ -41,6 +41,8 @@ var kinds = map[string]schema.GroupVersionResource{
 	"XRepoBinding":        {Group: "aphex.io", Version: "v1alpha1", Resource: "xrepobindings"},
 	"KnowledgeBase":       {Group: "aphex.io", Version: "v1alpha1", Resource: "knowledgebases"},
 	"XKnowledgeBase":      {Group: "aphex.io", Version: "v1alpha1", Resource: "xknowledgebases"},
+	"Platform":            {Group: "aphex.io", Version: "v1alpha1", Resource: "platforms"},
+	"XPlatform":           {Group: "aphex.io", Version: "v1alpha1", Resource: "xplatforms"},
 	"EnvironmentConfig":   {Group: "apiextensions.crossplane.io", Version: "v1beta1", Resource: "environmentconfigs"},
 	"Tunnel":              {Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "tunnels"},
 	"DNSRecord":           {Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "dnsrecords"},
@@ -66,6 +68,9 @@ var kinds = map[string]schema.GroupVersionResource{
 	"TriggerBinding":      {Group: "triggers.tekton.dev", Version: "v1beta1", Resource: "triggerbindings"},
 	"TriggerTemplate":     {Group: "triggers.tekton.dev", Version: "v1beta1", Resource: "triggertemplates"},
 	"AppProject":          {Group: "argoproj.io", Version: "v1alpha1", Resource: "appprojects"},
+	"Application":         {Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"},
+	"Certificate":         {Group: "cert-manager.io", Version: "v1", Resource: "certificates"},
+	"ClusterIssuer":       {Group: "cert-manager.io", Version: "v1", Resource: "clusterissuers"},
 	"ClusterSecretStore":  {Group: "external-secrets.io", Version: "v1", Resource: "clustersecretstores"},
 }
 

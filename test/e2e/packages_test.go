@@ -30,7 +30,7 @@ import (
 )
 
 // packaged are the programs that packages run.
-var packaged = []string{"function-knowledgebase", "function-organization", "function-repobinding", "provider-cloudflare-tunnel"}
+var packaged = []string{"function-knowledgebase", "function-organization", "function-platform", "function-repobinding", "provider-cloudflare-tunnel"}
 
 // What a platform team does on its cluster, for years: Crossplane's package manager pulls everything from a registry, what runs
 // is what is in the images there, and a new version replaces it under living claims.
@@ -65,7 +65,7 @@ func TestInstalledAsPackages(t *testing.T) {
 	require.True(t, t.Run("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
-		require.Len(t, deployments.Items, 4)
+		require.Len(t, deployments.Items, 5)
 		for _, d := range deployments.Items {
 			account := d.Spec.Template.Spec.ServiceAccountName
 			require.Equal(t, strings.Contains(d.Name, "provider"), c.may(t, account, "update", "cloudflare.aphex.io", "tunnels"), d.Name)
@@ -80,6 +80,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, file := range files {
 			c.kubectl(t, "apply", "-f", file)
 		}
+		c.playArgoCDAndCertManager(t)
 		for _, file := range files {
 			claim := refOf(readObject(t, file))
 			claims = append(claims, claim)
@@ -360,6 +361,7 @@ func (c *cluster) awaitVersion(t *testing.T, registry, version string) {
 		"Configuration aphex":                       registry + "/aphex:" + version,
 		"Function aphex-function-knowledgebase":     registry + "/function-knowledgebase:" + version,
 		"Function aphex-function-organization":      registry + "/function-organization:" + version,
+		"Function aphex-function-platform":          registry + "/function-platform:" + version,
 		"Function aphex-function-repobinding":       registry + "/function-repobinding:" + version,
 		"Provider aphex-provider-cloudflare-tunnel": registry + "/provider-cloudflare-tunnel:" + version,
 	}

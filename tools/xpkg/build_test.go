@@ -194,7 +194,8 @@ func TestContents(t *testing.T) {
 					want = []string{"package/crds/*.yaml"}
 				case "Configuration":
 					require.ElementsMatch(t, []any{
-						need("Function", "function-knowledgebase"), need("Function", "function-organization"), need("Function", "function-repobinding"),
+						need("Function", "function-knowledgebase"), need("Function", "function-organization"),
+						need("Function", "function-platform"), need("Function", "function-repobinding"),
 						need("Provider", "provider-cloudflare-tunnel"),
 					}, spec["dependsOn"])
 					want = []string{"apis/*/definition.yaml", "compositions/*.yaml", "package/activation.yaml"}
@@ -351,6 +352,7 @@ func TestManifests(t *testing.T) {
 			"Configuration aphex":                          registry + "aphex:v1.2.3",
 			"Function some-org-function-knowledgebase":     registry + "function-knowledgebase:v1.2.3",
 			"Function some-org-function-organization":      registry + "function-organization:v1.2.3",
+			"Function some-org-function-platform":          registry + "function-platform:v1.2.3",
 			"Function some-org-function-repobinding":       registry + "function-repobinding:v1.2.3",
 			"Provider some-org-provider-cloudflare-tunnel": registry + "provider-cloudflare-tunnel:v1.2.3",
 		}, got)

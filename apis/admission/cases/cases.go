@@ -120,6 +120,28 @@ spec:
   repositories:
     - url: https://github.com/bdchatham/AphexCLI
 `,
+	"Platform": `
+apiVersion: aphex.io/v1alpha1
+kind: Platform
+metadata:
+  name: home
+  namespace: admission-test
+  annotations: {crossplane.io/paused: "true"}
+spec:
+  gitops:
+    repoURL: https://github.com/bdchatham/AphexPlatformInfrastructure
+`,
+	"XPlatform": `
+apiVersion: aphex.io/v1alpha1
+kind: XPlatform
+metadata:
+  name: home-x7k2p
+  annotations: {crossplane.io/paused: "true"}
+spec:
+  claimRef: {apiVersion: aphex.io/v1alpha1, kind: Platform, namespace: admission-test, name: home}
+  gitops:
+    repoURL: https://github.com/bdchatham/AphexPlatformInfrastructure
+`,
 }
 
 // Kinds are the kinds that have cases.
@@ -171,7 +193,7 @@ func merge(into, patch map[string]any) {
 
 // All are the cases, each with a name of its own.
 func All() []Case {
-	return slices.Concat(organizations(), repoBindings(), branches(), knowledgeBases())
+	return slices.Concat(organizations(), repoBindings(), branches(), knowledgeBases(), platforms())
 }
 
 func name(n string) string         { return fmt.Sprintf("metadata: {name: %q}", n) }

@@ -31,6 +31,9 @@ func Differences(path string, schema extv1.JSONSchemaProps, goType reflect.Type)
 		}
 		return Differences(path+"[]", *schema.Items.Schema, goType.Elem())
 	case reflect.Map:
+		if schema.XPreserveUnknownFields != nil && *schema.XPreserveUnknownFields && goType.Elem().Kind() == reflect.Interface {
+			return nil
+		}
 		if schema.AdditionalProperties == nil || schema.AdditionalProperties.Schema == nil {
 			return []string{path + ": the schema does not say what the map holds; set additionalProperties"}
 		}

@@ -29,6 +29,7 @@ type whole struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	Parts  []part            `json:"parts"`
 	Best   *part             `json:"best,omitempty"`
+	Any    map[string]any    `json:"any,omitempty"`
 	Hidden string            `json:"-"`
 }
 
@@ -42,6 +43,7 @@ properties:
   ratio: {type: number}
   labels: {type: object, additionalProperties: {type: string}}
   parts: {type: array, items: {type: object, required: [url], properties: {url: {type: string}, paths: {type: array, items: {type: string}}}}}
+  any: {type: object, x-kubernetes-preserve-unknown-fields: true}
   best: {type: object, required: [url], properties: {url: {type: string}, paths: {type: array, items: {type: string}}}}
 `
 
@@ -107,6 +109,12 @@ func TestDifferences(t *testing.T) {
 		"a map of anything": {
 			change: func(s *extv1.JSONSchemaProps) { s.Properties["labels"] = extv1.JSONSchemaProps{Type: "object"} },
 			want:   []string{"spec.labels: the schema does not say what the map holds; set additionalProperties"},
+		},
+		"a map of anything whose schema is a map of something": {
+			change: func(s *extv1.JSONSchemaProps) {
+				s.Properties["any"] = extv1.JSONSchemaProps{Type: "object", AdditionalProperties: &extv1.JSONSchemaPropsOrBool{Schema: &extv1.JSONSchemaProps{Type: "string"}}}
+			},
+			want: []string{`spec.any{}: is "string" in the schema, but the Go type interface {} is "not expressible: interface"`},
 		},
 		"a Go field without a JSON name": {
 			change: func(s *extv1.JSONSchemaProps) { *s = extv1.JSONSchemaProps{Type: "object"} },

@@ -1,15 +1,20 @@
 // Package argocd has the fields of Argo CD v3 objects that we set, with upstream's JSON names, see
-// https://argo-cd.readthedocs.io/en/stable/operator-manual/project-specification/.
+// https://argo-cd.readthedocs.io/en/stable/operator-manual/project-specification/ and
+// https://argo-cd.readthedocs.io/en/stable/user-guide/application-specification/.
 package argocd
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// The CRD of the objects of this package.
+// The CRDs of the objects of this package.
 const (
-	AppProjectCRD = "appprojects.argoproj.io"
-	Version       = "v1alpha1"
-	APIVersion    = "argoproj.io/v1alpha1"
+	AppProjectCRD  = "appprojects.argoproj.io"
+	ApplicationCRD = "applications.argoproj.io"
+	Version        = "v1alpha1"
+	APIVersion     = "argoproj.io/v1alpha1"
 )
+
+// SyncWave is the annotation that orders objects, lower numbers first.
+const SyncWave = "argocd.argoproj.io/sync-wave"
 
 // InCluster is how Argo CD names the cluster that it runs in.
 const InCluster = "https://kubernetes.default.svc"
@@ -41,4 +46,58 @@ type Destination struct {
 type GroupKind struct {
 	Group string `json:"group"`
 	Kind  string `json:"kind"`
+}
+
+// Application is a folder of a Git repository that is deployed to a cluster.
+type Application struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              ApplicationSpec `json:"spec"`
+}
+
+// ApplicationSpec says what is deployed, where, and when.
+type ApplicationSpec struct {
+	Project     string                 `json:"project"`
+	Source      Source                 `json:"source"`
+	Destination ApplicationDestination `json:"destination"`
+	SyncPolicy  SyncPolicy             `json:"syncPolicy"`
+}
+
+// Source is a folder of a Git repository.
+type Source struct {
+	RepoURL        string `json:"repoURL"`
+	TargetRevision string `json:"targetRevision"`
+	Path           string `json:"path"`
+}
+
+// ApplicationDestination is a cluster, and the namespace of objects that name none.
+type ApplicationDestination struct {
+	Server    string `json:"server"`
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// SyncPolicy says when Argo CD applies what is in Git, and how often it tries.
+type SyncPolicy struct {
+	Automated   Automated `json:"automated"`
+	SyncOptions []string  `json:"syncOptions,omitempty"`
+	Retry       Retry     `json:"retry"`
+}
+
+// Automated applies what is in Git without being asked.
+type Automated struct {
+	Prune    bool `json:"prune"`
+	SelfHeal bool `json:"selfHeal"`
+}
+
+// Retry repeats a sync that failed.
+type Retry struct {
+	Limit   int64   `json:"limit"`
+	Backoff Backoff `json:"backoff"`
+}
+
+// Backoff waits longer from one try to the next.
+type Backoff struct {
+	Duration    string `json:"duration"`
+	Factor      int64  `json:"factor"`
+	MaxDuration string `json:"maxDuration"`
 }

@@ -143,18 +143,14 @@ func (d *Desired) add(when bool, key string, want Object, ready Readiness) {
 
 // taken tells whether an object of this kind and name exists that this XR does not control, and whose it is.
 func (o *Observed) taken(key string, want Object) (owner string, taken bool) {
-	have := o.Get(want.String("apiVersion"), want.Kind(), want.Namespace(), want.Name())
-	if !have.Exists() || o.Composed(key).Exists() {
+	have := o.Foreign(key, want.String("apiVersion"), want.Kind(), want.Namespace(), want.Name())
+	if !have.Exists() {
 		return "", false
 	}
-	switch kind, name, uid := have.Controller(); uid {
-	case "":
-		return "not managed by Aphex", true
-	case o.Identity.UID:
-		return "", false
-	default:
+	if kind, name, _ := have.Controller(); kind != "" {
 		return "controlled by " + Ref(kind, "", name) + claim(have), true
 	}
+	return "not managed by Aphex", true
 }
 
 // claim names the claim behind an object that Crossplane composed, since its users know no other name.
@@ -207,6 +203,9 @@ func ownAnnotations(meta map[string]any) map[string]any {
 
 // Withdraw records an object that is left out, or deleted, on purpose.
 func (d *Desired) Withdraw(key, ref, why string) { d.steps[key] = step{ref: ref, why: why} }
+
+// Accept records an object that is not this XR's and serves as it is. It is not emitted.
+func (d *Desired) Accept(key, ref string) { d.steps[key] = step{ref: ref, ready: true} }
 
 // Label sets a label on an emitted object, for what is known only once everything else is.
 func (d *Desired) Label(key, name, value string) {

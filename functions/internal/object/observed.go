@@ -95,7 +95,18 @@ func (o *Observed) Get(apiVersion, kind, namespace, name string) Object {
 	return items[0]
 }
 
-// List looks up all objects of a kind with these labels, in all namespaces, sorted by namespace and name.
+// Foreign looks up the object that would be in the way of the composed resource of that key: one of its name that this XR
+// does not control.
+func (o *Observed) Foreign(key, apiVersion, kind, namespace, name string) Object {
+	have := o.Get(apiVersion, kind, namespace, name)
+	if _, _, uid := have.Controller(); o.Composed(key).Exists() || uid != "" && uid == o.Identity.UID {
+		return Object{}
+	}
+	return have
+}
+
+// List looks up all objects of a kind with these labels, in all namespaces, sorted by namespace and name. Without labels
+// that is every object of the kind.
 func (o *Observed) List(apiVersion, kind string, labels map[string]string) []Object {
 	return o.find(Selector{APIVersion: apiVersion, Kind: kind, Labels: labels})
 }

@@ -114,6 +114,16 @@ func settle(o *unstructured.Unstructured) (made []*unstructured.Unstructured) {
 		}
 	case "Job":
 		status = map[string]any{"succeeded": int64(1), "conditions": conditions("Complete")}
+	case "Application":
+		status = map[string]any{
+			"sync":   map[string]any{"status": "Synced"},
+			"health": map[string]any{"status": "Healthy"},
+		}
+	case "ClusterIssuer":
+		status = map[string]any{"conditions": conditions("Ready")}
+	case "Certificate":
+		status = map[string]any{"conditions": conditions("Ready")}
+		made = append(made, certificateSecret(o))
 	case "ClusterSecretStore":
 		status = map[string]any{"capabilities": "ReadOnly", "conditions": conditions("Ready")}
 	case "Tunnel":
@@ -161,6 +171,26 @@ func tunnelCredentials(tunnel *unstructured.Unstructured) []*unstructured.Unstru
 		"apiVersion": tunnel.GetAPIVersion(), "kind": tunnel.GetKind(), "name": tunnel.GetName(), "uid": string(tunnel.GetUID()), "controller": true,
 	}}, "metadata", "ownerReferences")
 	return []*unstructured.Unstructured{secret}
+}
+
+// certificateSecret is the Secret that cert-manager writes for a Certificate.
+func certificateSecret(certificate *unstructured.Unstructured) *unstructured.Unstructured {
+	name, _, _ := unstructured.NestedString(certificate.Object, "spec", "secretName")
+	data := map[string]any{}
+	for k, v := range map[string]string{
+		"ca.crt":  "the certificate that signed " + name,
+		"tls.crt": "the certificate " + name,
+		"tls.key": "the private key of " + name,
+	} {
+		data[k] = base64.StdEncoding.EncodeToString([]byte(v))
+	}
+	secret := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+		"metadata": map[string]any{"namespace": certificate.GetNamespace(), "name": name},
+		"data":     data,
+	}}
+	secret.SetUID(uid(secret))
+	return secret
 }
 
 // uid is a made-up id that depends on the object's name alone.

@@ -21,7 +21,11 @@ import (
 )
 
 // Name is the EnvironmentConfig that holds the settings.
-const Name = "aphex"
+const (
+	APIVersion = "apiextensions.crossplane.io/v1beta1"
+	Kind       = "EnvironmentConfig"
+	Name       = "aphex"
+)
 
 // Settings are the platform's settings. The JSON names are those of EnvironmentConfig aphex, below data.
 type Settings struct {
@@ -136,25 +140,33 @@ func Defaults() *Settings {
 // Read looks the settings up. An unknown or bad setting is an error that names its path, since going on with a default
 // instead would change what exists.
 func Read(seen *object.Observed) (*Settings, error) {
-	s := Defaults()
-	data := seen.Get("apiextensions.crossplane.io/v1beta1", "EnvironmentConfig", "", Name).Field("data")
+	data := seen.Get(APIVersion, Kind, "", Name).Field("data")
 	if !data.Exists() {
-		return s, nil
+		return Defaults(), nil
 	}
-	raw, err := json.Marshal(data.Map())
+	s, err := Parse(data.Map())
 	if err != nil {
-		return nil, fmt.Errorf("EnvironmentConfig %s: %w", Name, err)
+		return nil, fmt.Errorf("%s %s: %w", Kind, Name, err)
+	}
+	return s, nil
+}
+
+// Parse reads settings from the data of an EnvironmentConfig; what is not there has its default.
+func Parse(data map[string]any) (*Settings, error) {
+	s := Defaults()
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil, err
 	}
 	unknown, err := kjson.UnmarshalStrict(raw, s)
 	if err != nil {
-		return nil, fmt.Errorf("EnvironmentConfig %s: data: %w", Name, typeError(err))
+		return nil, fmt.Errorf("data: %w", typeError(err))
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("EnvironmentConfig %s: data: %w; the settings are %s", Name,
-			errors.Join(unknown...), strings.Join(known(), ", "))
+		return nil, fmt.Errorf("data: %w; the settings are %s", errors.Join(unknown...), strings.Join(known(), ", "))
 	}
 	if errs := s.validate(); len(errs) > 0 {
-		return nil, fmt.Errorf("EnvironmentConfig %s: %w", Name, errs.ToAggregate())
+		return nil, errs.ToAggregate()
 	}
 	return s, nil
 }

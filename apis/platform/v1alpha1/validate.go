@@ -1,0 +1,201 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"aphex.io/platform/apis/internal/rules"
+)
+
+var (
+	host        = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$`)
+	repository  = regexp.MustCompile(`^(https://|ssh://|git@)[!-~]+$`)
+	revision    = regexp.MustCompile(`^[A-Za-z0-9][!-~]*$`)
+	path        = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
+	parentPath  = regexp.MustCompile(`(^|/)\.\.(/|$)`)
+	syncOption  = regexp.MustCompile(`^[A-Za-z]+=[A-Za-z]+$`)
+	issuer      = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$`)
+	upstream    = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?$`)
+	directory   = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?$`)
+	redirectURI = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]*)*$`)
+	email       = regexp.MustCompile(`^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}$`)
+	hours       = regexp.MustCompile(`^[1-9][0-9]{0,4}h$`)
+	secretKey   = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
+	groupName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+)
+
+// applications are the names of all applications of a platform, and whether k3s alone has each.
+var applications = map[string]bool{
+	"platform-ingress-controller": false, "platform-tekton": false, "platform-gpu": true, "platform-crds": false,
+	"platform-rbac": false, "platform-cert-manager": false, "platform-external-secrets": false,
+	"platform-cert-foundation": false, "platform-auth": false, "platform-controllers": false, "platform-catalog": false,
+	"platform-ingress": false, "platform-gateway": true, "platform-external-dns": true,
+}
+
+// Validate repeats the rules of the XRD for the spec, once its defaults are filled in: nothing if they are good, else what
+// is wrong, sorted by path. What is in Settings is for the function to judge.
+func (s PlatformSpec) Validate() []string {
+	s = s.WithDefaults()
+	var p rules.Problems
+	s.Domain.validate(&p)
+	p.Add(slices.Contains([]string{DistributionGeneric, DistributionK3s}, s.Distribution), "spec.distribution", "must be generic or k3s")
+	s.GitOps.validate(&p, s.Distribution)
+	s.Groups.validate(&p)
+	s.Auth.validate(&p, s.Groups)
+	s.Certificates.validate(&p)
+	return p.Sorted()
+}
+
+func (d Domain) validate(p *rules.Problems) {
+	hosts := []string{d.Dex, d.Authentik, d.ArgoCD, d.Tekton}
+	for i, field := range []string{"dex", "authentik", "argocd", "tekton"} {
+		p.Text("spec.domain."+field, hosts[i], 253, host, `must be a host name such as "dex.home.local": lower-case letters, digits and hyphens `+
+			"in parts of at most 63 characters, joined by dots")
+	}
+	p.Add(distinct(hosts), "spec.domain", "must name each host only once")
+}
+
+func (g GitOps) validate(p *rules.Problems, distribution string) {
+	const (
+		isRepository = "must be the https:// or ssh:// address of a Git repository, or git@<host>:<path>, without blanks"
+		isRevision   = "must be a branch, a tag, a commit or HEAD, without blanks, and start with a letter or digit"
+		isPath       = `must be a relative path such as "platform/auth": parts of letters, digits, dots, underscores and hyphens, ` +
+			`joined by slashes, none of them ".."`
+	)
+	checkPath := func(at, value string) {
+		p.Text(at, value, 255, path, isPath)
+		p.Add(!parentPath.MatchString(value), at, isPath)
+	}
+	p.Text("spec.gitops.repoURL", g.RepoURL, 512, repository, isRepository)
+	p.Text("spec.gitops.targetRevision", g.TargetRevision, 255, revision, isRevision)
+	checkPath("spec.gitops.path", g.Path)
+	p.Text("spec.gitops.project", g.Project, 63, rules.DNSLabel, "must be a DNS label, the name of an AppProject")
+	p.Count("spec.gitops.syncOptions", len(g.SyncOptions), 0, 20)
+	for i, o := range g.SyncOptions {
+		p.Text(fmt.Sprintf("spec.gitops.syncOptions[%d]", i), o, 63, syncOption, `must be an option of Argo CD such as "ServerSideApply=true"`)
+	}
+	names := make([]string, len(g.Applications))
+	for i, a := range g.Applications {
+		at := fmt.Sprintf("spec.gitops.applications[%d]", i)
+		names[i] = a.Name
+		k3s, known := applications[a.Name]
+		p.Add(known, at+".name", "must be an application of the platform")
+		p.Add(!k3s || distribution == DistributionK3s, "spec.gitops.applications",
+			"must name platform-gpu, platform-gateway and platform-external-dns only where distribution is k3s, which alone has them")
+		if a.RepoURL != "" {
+			p.Text(at+".repoURL", a.RepoURL, 512, repository, isRepository)
+		}
+		if a.TargetRevision != "" {
+			p.Text(at+".targetRevision", a.TargetRevision, 255, revision, isRevision)
+		}
+		if a.Path != "" {
+			checkPath(at+".path", a.Path)
+		}
+		if a.Namespace != "" {
+			p.Text(at+".namespace", a.Namespace, 63, rules.DNSLabel, "must be a DNS label, the name of a namespace")
+		}
+	}
+	p.Add(distinct(names), "spec.gitops.applications", "must name each application only once")
+}
+
+func (g Groups) validate(p *rules.Problems) {
+	var names []string
+	for _, group := range []struct {
+		field string
+		Group
+	}{{"admins", g.Admins}, {"operators", g.Operators}, {"engineering", g.Engineering}} {
+		at := "spec.groups." + group.field
+		p.Count(at+".aliases", len(group.Aliases), 0, 5)
+		for i, name := range group.Names() {
+			at := at + ".name"
+			if i > 0 {
+				at = fmt.Sprintf("spec.groups.%s.aliases[%d]", group.field, i-1)
+			}
+			p.Text(at, name, 63, groupName, "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit")
+		}
+		names = append(names, group.Names()...)
+	}
+	p.Add(distinct(names), "spec.groups", "must give each name and alias to one group only")
+}
+
+func (a Auth) validate(p *rules.Problems, groups Groups) {
+	if a.Issuer != "" {
+		p.Text("spec.auth.issuer", a.Issuer, 512, issuer, "must be an https:// URL without a query, a fragment or a slash at the end")
+	}
+	p.Text("spec.auth.authentikIssuer", a.AuthentikIssuer, 512, upstream, "must be an http:// or https:// URL without a query or a fragment")
+	p.Count("spec.auth.kubernetesRedirectURIs", len(a.KubernetesRedirectURIs), 1, 10)
+	for i, uri := range a.KubernetesRedirectURIs {
+		p.Text(fmt.Sprintf("spec.auth.kubernetesRedirectURIs[%d]", i), uri, 512, redirectURI, `must be an https:// URL such as "https://localhost:8000"`)
+	}
+	p.Add(distinct(a.KubernetesRedirectURIs), "spec.auth.kubernetesRedirectURIs", "must name each address only once")
+
+	p.Count("spec.auth.users", len(a.Users), 0, 100)
+	known := []string{groups.Admins.Name, groups.Operators.Name, groups.Engineering.Name}
+	usernames, addresses := make([]string, len(a.Users)), make([]string, len(a.Users))
+	for i, u := range a.Users {
+		at := fmt.Sprintf("spec.auth.users[%d]", i)
+		usernames[i], addresses[i] = u.Username, strings.ToLower(u.Email)
+		p.Text(at+".username", u.Username, 63, rules.DNSLabel,
+			"must have only lower-case letters, digits and hyphens, and start and end with a letter or digit")
+		p.Text(at+".name", u.Name, 128, nil, "")
+		p.Add(!strings.ContainsFunc(u.Name, func(r rune) bool { return r < 0x80 && unicode.IsControl(r) }), at+".name", "must have no control characters")
+		p.Text(at+".email", u.Email, 254, email, `must be an e-mail address such as "admin@example.com"`)
+		p.Count(at+".groups", len(u.Groups), 1, 3)
+		p.Add(distinct(u.Groups), at+".groups", "must name each group only once")
+		for _, g := range u.Groups {
+			p.Add(slices.Contains(known, g), "spec.auth.users", "must name only the groups of this platform, by spec.groups.*.name")
+		}
+	}
+	p.Add(distinct(usernames), "spec.auth.users", "must name each user name only once")
+	p.Add(distinct(addresses), "spec.auth.users", "must name each e-mail address only once; capital and small letters count as the same")
+}
+
+func (c Certificates) validate(p *rules.Problems) {
+	p.Add(slices.Contains([]string{IssuerSelfSigned, IssuerACME}, c.Issuer), "spec.certificates.issuer", "must be selfSigned or acme")
+	p.Add((c.Issuer == IssuerACME) == (c.ACME != nil), "spec.certificates.acme", "must be given where issuer is acme, and only there")
+	for field, value := range map[string]string{"duration": c.Duration, "renewBefore": c.RenewBefore} {
+		p.Add(value == "" || hours.MatchString(value), "spec.certificates."+field, `must be hours such as "2160h"`)
+	}
+	if c.ACME == nil {
+		return
+	}
+	const at = "spec.certificates.acme"
+	p.Text(at+".server", c.ACME.Server, 512, directory, "must be the https:// URL of an ACME directory")
+	p.Text(at+".email", c.ACME.Email, 254, email, `must be an e-mail address such as "admin@example.com"`)
+	p.Count(at+".solvers", len(c.ACME.Solvers), 1, 10)
+	for i, solver := range c.ACME.Solvers {
+		solver.validate(p, fmt.Sprintf("%s.solvers[%d]", at, i))
+	}
+}
+
+func (s Solver) validate(p *rules.Problems, at string) {
+	p.Add((s.HTTP01 != nil) != (s.DNS01 != nil), at, "must have either http01 or dns01")
+	p.Count(at+".dnsZones", len(s.DNSZones), 0, 20)
+	for i, zone := range s.DNSZones {
+		p.Text(fmt.Sprintf("%s.dnsZones[%d]", at, i), zone, 253, host, `must be a host name such as "dex.home.local": lower-case letters, digits and hyphens `+
+			"in parts of at most 63 characters, joined by dots")
+	}
+	p.Add(distinct(s.DNSZones), at+".dnsZones", "must name each zone only once")
+	if s.HTTP01 != nil {
+		p.Text(at+".http01.ingressClassName", s.HTTP01.IngressClassName, 63, rules.DNSLabel, "must be a DNS label, the name of an IngressClass")
+	}
+	if s.DNS01 != nil {
+		p.Text(at+".dns01.apiTokenSecretRef.name", s.DNS01.APITokenSecretRef.Name, 63, rules.DNSLabel, "must be a DNS label, the name of a Secret")
+		p.Text(at+".dns01.apiTokenSecretRef.key", s.DNS01.APITokenSecretRef.Key, 63, secretKey, "must be a key of a Secret")
+	}
+}
+
+// distinct tells whether no value is there twice.
+func distinct(values []string) bool {
+	seen := make(map[string]bool, len(values))
+	for _, v := range values {
+		if seen[v] {
+			return false
+		}
+		seen[v] = true
+	}
+	return true
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+)
+
+// authentication is the API server's own configuration file, see
+// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#using-authentication-configuration.
+type authentication struct {
+	APIVersion string             `yaml:"apiVersion"`
+	Kind       string             `yaml:"kind"`
+	JWT        []jwtAuthenticator `yaml:"jwt"`
+}
+
+type jwtAuthenticator struct {
+	Issuer               jwtIssuer   `yaml:"issuer"`
+	ClaimValidationRules []jwtRule   `yaml:"claimValidationRules"`
+	ClaimMappings        jwtMappings `yaml:"claimMappings"`
+	UserValidationRules  []jwtRule   `yaml:"userValidationRules"`
+}
+
+type jwtIssuer struct {
+	URL                  string   `yaml:"url"`
+	CertificateAuthority string   `yaml:"certificateAuthority,omitempty"`
+	Audiences            []string `yaml:"audiences"`
+}
+
+type jwtRule struct {
+	Expression string `yaml:"expression"`
+	Message    string `yaml:"message"`
+}
+
+type jwtMappings struct {
+	Username jwtMapping `yaml:"username"`
+	Groups   jwtMapping `yaml:"groups"`
+}
+
+type jwtMapping struct {
+	Expression string `yaml:"expression"`
+}
+
+// authenticationConfiguration lets people in with a token of Dex. The API server checks signature, issuer, audience and
+// expiry by itself; it has no rule for the time at which a token was issued, so that its lifetime is bounded instead. A
+// name that begins with system: would be one of Kubernetes' own users or groups, such as system:masters.
+func authenticationConfiguration(spec v1alpha1.PlatformSpec, authority string) authentication {
+	return authentication{
+		APIVersion: "apiserver.config.k8s.io/v1",
+		Kind:       "AuthenticationConfiguration",
+		JWT: []jwtAuthenticator{{
+			Issuer: jwtIssuer{URL: spec.IssuerURL(), CertificateAuthority: authority, Audiences: []string{kubernetesClientID}},
+			ClaimValidationRules: []jwtRule{
+				{
+					Expression: `has(claims.email) && type(claims.email) == string && claims.email.matches(r'^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}$')`,
+					Message:    "the claim email must be an e-mail address",
+				},
+				{
+					Expression: `has(claims.email_verified) && type(claims.email_verified) == bool && claims.email_verified`,
+					Message:    "the claim email_verified must be true",
+				},
+				{
+					Expression: `has(claims.groups) && type(claims.groups) == list && dyn(claims.groups).all(g, type(g) == string)`,
+					Message:    "the claim groups must be a list of names",
+				},
+				{
+					Expression: `has(claims.iat) && claims.iat <= claims.exp && claims.exp - claims.iat <= 86400`,
+					Message:    "the claims iat and exp must be at most 24 hours apart",
+				},
+			},
+			ClaimMappings: jwtMappings{
+				Username: jwtMapping{Expression: "claims.email"},
+				Groups:   jwtMapping{Expression: "claims.groups"},
+			},
+			UserValidationRules: []jwtRule{
+				{Expression: `!user.username.startsWith('system:')`, Message: "the user name must not begin with system:"},
+				{Expression: `user.groups.all(g, !g.startsWith('system:'))`, Message: "no group may begin with system:"},
+			},
+		}},
+	}
+}
+
+func authenticationConfigMap(spec v1alpha1.PlatformSpec, authority string) *corev1.ConfigMap {
+	return configMap(authNamespace, authenticationName, map[string]string{
+		"authentication-configuration.yaml": yamlText(authenticationConfiguration(spec, authority)),
+	})
+}
+
+// authority is the certificate authority that clients of Dex have to trust: cert-manager writes it beside a certificate that
+// no public one signed. Empty until it is known.
+func (c *composer) authority() string {
+	if c.spec.Certificates.Issuer != v1alpha1.IssuerSelfSigned || c.certManager.state != open {
+		return ""
+	}
+	return string(c.seen.Get("v1", "Secret", authNamespace, dexCertificate).SecretData("ca.crt"))
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/argocd"
+	"aphex.io/platform/functions/internal/certmanager"
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
+)
+
+// gate is what an object passes before it is emitted, beside what it waits for.
+type gate struct {
+	state   gateState
+	reason  string
+	message string
+}
+
+type gateState int
+
+const (
+	// open: the object may be emitted.
+	open gateState = iota
+	// missing: its kind, or the namespace that it goes to, is not there. Nothing may be looked up either.
+	missing
+	// leaving: its namespace is on the way out. Nothing can be created there, and trying to would hold up everything else.
+	leaving
+	// closed: it shall not exist, and holds nothing up.
+	closed
+)
+
+// always is for kinds that every cluster has.
+var always = gate{}
+
+// and is the first of two gates that is not open.
+func (g gate) and(other gate) gate {
+	if g.state != open {
+		return g
+	}
+	return other
+}
+
+// installed is shut while a CRD is missing.
+func installed(seen *object.Observed, version string, crds ...string) gate {
+	g := always
+	for _, crd := range crds {
+		// All are asked for, so that one round of lookups is enough.
+		if !seen.Served(crd, version) && g.state == open {
+			g = gate{state: missing, reason: reasonCRDNotInstalled, message: fmt.Sprintf("the CRD %s (%s) is not installed", crd, version)}
+		}
+	}
+	return g
+}
+
+// inNamespace is shut while there is no such namespace.
+func inNamespace(seen *object.Observed, name string) gate {
+	namespace := seen.Get("v1", "Namespace", "", name)
+	switch {
+	case namespace.Deleting():
+		return gate{state: leaving, reason: reasonWaiting, message: "the namespace " + name + " is being deleted"}
+	case !namespace.Exists() && !seen.Offline:
+		return gate{state: missing, reason: reasonNamespaceMissing, message: "the namespace " + name + " does not exist"}
+	}
+	return always
+}
+
+func switchedOn(on bool, integration string) gate {
+	if on {
+		return always
+	}
+	return gate{state: closed, reason: reasonSwitchedOff, message: fmt.Sprintf("EnvironmentConfig %s switches integrations.%s off", settings.Name, integration)}
+}
+
+// composer collects the objects, and why one is not there.
+type composer struct {
+	d    *object.Desired
+	seen *object.Observed
+	set  *settings.Settings
+	spec v1alpha1.PlatformSpec
+
+	// second is whether another platform has the cluster; nothing new is made then. home is whether the namespace of Dex and
+	// Authentik is there, argoCD, tekton and certManager are what their objects pass.
+	second, home                bool
+	argoCD, tekton, certManager gate
+
+	// gates are those that were not open, by key.
+	gates map[string]gate
+	// parts are the conditions, each with its steps in the order in which they were added.
+	parts []*part
+	// applications are what Argo CD reports of each, in the order of the waves; wave is the one that is being deployed, and
+	// waveAwaits what that waits for.
+	applications []v1alpha1.ApplicationStatus
+	wave         *int64
+	waveAwaits   string
+	// engineering are the namespaces that the engineering group works in.
+	engineering []string
+}
+
+func newComposer(spec v1alpha1.PlatformSpec, set *settings.Settings, seen *object.Observed) *composer {
+	c := &composer{d: object.NewDesired(seen), seen: seen, set: set, spec: spec, gates: map[string]gate{}}
+	argoCD, tekton := switchedOn(set.Integrations.ArgoCD, "argocd"), switchedOn(set.Integrations.Tekton, "tekton")
+	c.argoCD = argoCD.and(installed(seen, argocd.Version, argocd.ApplicationCRD)).and(inNamespace(seen, set.ArgoCD.Namespace))
+	c.tekton = tekton.and(inNamespace(seen, tektonNamespace))
+	c.certManager = installed(seen, certmanager.Version, certmanager.CertificateCRD, certmanager.ClusterIssuerCRD)
+	return c
+}
+
+// has tells whether an object is there. A render without a cluster shows everything at once.
+func (c *composer) has(key string) bool { return c.seen.Offline || c.seen.Composed(key).Live() }
+
+// begin starts the steps of another condition.
+func (c *composer) begin(condition string) { c.parts = append(c.parts, &part{condition: condition}) }
+
+func (c *composer) step(key string) {
+	p := c.parts[len(c.parts)-1]
+	p.keys = append(p.keys, key)
+}
+
+// exclusive is for objects that somebody else may have; such a one is left alone, and the platform fails.
+func (c *composer) exclusive(g gate, when bool, key string, obj any, ready object.Readiness) {
+	c.step(key)
+	if c.pass(g, key, obj, ready) {
+		c.d.AddExclusive(when && !c.second, key, obj, ready)
+	}
+}
+
+// shared is for configuration that somebody else may have made. That is left alone, and serves if it says the same; if not,
+// fix tells what to do.
+func (c *composer) shared(g gate, when bool, key string, obj any, fix string) {
+	c.step(key)
+	if !c.pass(g, key, obj, object.ReadyWhenSeen) {
+		return
+	}
+	want := c.object(obj)
+	have := c.seen.Foreign(key, want.String("apiVersion"), want.Kind(), want.Namespace(), want.Name())
+	if !have.Exists() {
+		c.d.AddWhen(when && !c.second, key, obj, object.ReadyWhenSeen)
+		return
+	}
+	ref := object.Ref(want.Kind(), want.Namespace(), want.Name())
+	var differ []string
+	for _, k := range want.Field("data").Keys() {
+		if strings.TrimSpace(have.String("data", k)) != strings.TrimSpace(want.String("data", k)) {
+			differ = append(differ, k)
+		}
+	}
+	if len(differ) == 0 {
+		c.d.Accept(key, ref)
+		return
+	}
+	c.d.Withdraw(key, ref, fmt.Sprintf("it exists, is not managed by Aphex and differs in %s; %s", strings.Join(differ, ", "), fix))
+}
+
+// derived is for a Secret that repeats others, once those are stored.
+func (c *composer) derived(g gate, v *vault, key string, secret *corev1.Secret, sources ...string) {
+	if lacking := v.lacking(sources); lacking != "" && g.state == open {
+		c.step(key)
+		c.d.Hold(key, object.Ref("Secret", secret.Namespace, secret.Name), "what it repeats is incomplete: "+object.Ref("Secret", authNamespace, lacking))
+		return
+	}
+	c.shared(g, c.home && v.stored(sources), key, secret, "delete it")
+}
+
+// pass tells whether the object may be emitted, and records it otherwise.
+func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) bool {
+	switch g.state {
+	case open:
+		return true
+	case missing, leaving, closed:
+		c.gates[key] = g
+	}
+	if g.state == missing && c.seen.Composed(key).Exists() {
+		// A kind that is there no longer takes its objects along; until then they stay.
+		c.d.AddWhen(false, key, obj, ready)
+		return false
+	}
+	o := c.object(obj)
+	c.d.Withdraw(key, object.Ref(o.Kind(), o.Namespace(), o.Name()), g.message)
+	return false
+}
+
+func (c *composer) object(obj any) object.Object {
+	s, err := object.From(obj)
+	if err != nil {
+		c.d.Fail(err)
+	}
+	return object.NewObject(s)
+}

@@ -1,0 +1,378 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const platformClaim = ref("Platform platform-system/home")
+
+// The example is claimed where Argo CD and cert-manager have only their kinds. The test plays both: it sets the status that
+// they would. Each step needs the ones before.
+func TestPlatform(t *testing.T) {
+	t.Parallel()
+	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
+
+	require.True(t, t.Run("what is not installed is what it waits for", func(t *testing.T) {
+		o := cp.await(t, platformClaim, func(o *object) error {
+			for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady", "ArgoCDLoginReady", "TektonAccessReady", "GroupsReady"} {
+				if status, _, message := condition(o, done); status != "True" {
+					return fmt.Errorf("%s is %q: %s", done, status, message)
+				}
+			}
+			return contains(text(o, "status.message"), "wave 0 of 30: platform-ingress-controller Unknown (Argo CD has not looked at it yet)",
+				"waiting for ClusterIssuer selfsigned-issuer")
+		})
+		require.Equal(t, "Pending", text(o, "status.phase"))
+		require.Equal(t, "https://dex.home.local", text(o, "status.issuer"))
+		cp.missing(t, "Application argocd/platform-tekton")
+	}))
+	require.True(t, t.Run("the phase follows the waves", followWaves))
+	require.True(t, t.Run("with its certificates it is ready", func(t *testing.T) {
+		for _, r := range []ref{
+			"ClusterIssuer selfsigned-issuer", "Certificate auth-system/dex-tls", "Certificate auth-system/authentik-tls",
+			"Certificate argocd/argocd-tls", "Certificate tekton-pipelines/tekton-tls",
+		} {
+			cp.certManagerReports(t, r)
+		}
+		o := cp.awaitPhase(t, platformClaim, "Ready", "people log in at https://authentik.home.local")
+		for _, c := range list(o, "status.conditions") {
+			require.Equal(t, "True", c["status"], "%v", c)
+		}
+		for _, a := range list(o, "status.applications") {
+			require.Equal(t, "Synced Healthy", fmt.Sprint(a["sync"], " ", a["health"]), "%v", a)
+		}
+		require.Regexp(t, `(?m)^home +Ready +30 +True +True +\d+`, kubectl(t, "get", "platforms", "--namespace", "platform-system"))
+	}))
+	require.True(t, t.Run("Platform is what its golden file says", func(t *testing.T) { cp.requireGolden(t, platformClaim) }))
+	t.Run("a wave that fails later takes nothing away", func(t *testing.T) {
+		cp.argoCDReports(t, "platform-tekton", "Synced", "Degraded")
+		cp.awaitPhase(t, platformClaim, "Pending", "wave 1 of 30: platform-tekton Degraded")
+		cp.see(t, "Application argocd/platform-ingress")
+		cp.argoCDReports(t, "platform-tekton", "Synced", "Healthy")
+		cp.awaitPhase(t, platformClaim, "Ready")
+	})
+	t.Run("a certificate authority reaches those who have to trust it", func(t *testing.T) {
+		cp.create(t, &object{Object: map[string]any{
+			"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "auth-system", "name": "dex-tls"},
+			"stringData": map[string]any{"ca.crt": "an authority"},
+		}})
+		for r, key := range map[ref]string{
+			"ConfigMap auth-system/kube-apiserver-authentication": "authentication-configuration.yaml", "ConfigMap argocd/argocd-cm": "oidc.config",
+		} {
+			cp.await(t, r, func(o *object) error {
+				data, _ := o.Object["data"].(map[string]any)
+				return contains(fmt.Sprint(data[key]), "an authority")
+			})
+		}
+	})
+	t.Run("its secrets stay, and nothing is written without need", secretsStay)
+	t.Run("its secrets are in no status, event or log", secretsAreNotTold)
+	t.Run("a secret that is lost is made anew alone", aLostSecretIsMadeAnewAlone)
+	t.Run("each group has exactly its rights", groupsHaveTheirRights)
+	t.Run("engineering follows the namespaces", engineeringFollowsNamespaces)
+	t.Run("a cluster has one platform", func(t *testing.T) {
+		second := cp.create(t, claimOf("Platform", cp.namespace(t, "e2e-platform"), "second", map[string]any{
+			"gitops": map[string]any{"repoURL": "https://github.com/acme-corp/other"},
+		}, nil))
+		cp.awaitPhase(t, second, "Failed", "Namespace auth-system exists and is controlled by XPlatform home-", "a cluster has one platform")
+		require.Empty(t, cp.composed(t, second))
+		cp.remove(t, second)
+		cp.awaitPhase(t, platformClaim, "Ready")
+	})
+	t.Run("once it is deleted, nothing is left", func(t *testing.T) {
+		composed := cp.composed(t, platformClaim)
+		require.Greater(t, len(composed), 40)
+		cp.remove(t, platformClaim)
+		for _, r := range composed {
+			cp.awaitGone(t, r)
+		}
+		require.False(t, allowed(t, group("platform-admins"), "", "create", "namespaces"))
+	})
+	t.Run("a platform that is made again uses the namespace and the secrets that were kept", usesWhatWasKept)
+}
+
+// argoCDReports sets what Argo CD would report of an application.
+func (c *cluster) argoCDReports(t *testing.T, application, sync, health string) {
+	t.Helper()
+	c.patch(t, refTo("Application argocd/%s", application), fmt.Sprintf("status: {sync: {status: %s}, health: {status: %s}}", sync, health))
+}
+
+// certManagerReports sets what cert-manager would report of a certificate or an issuer that is good.
+func (c *cluster) certManagerReports(t *testing.T, r ref) {
+	t.Helper()
+	_, err := c.client(r).Patch(t.Context(), r.name(), types.MergePatchType, []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`),
+		metav1.PatchOptions{FieldManager: "e2e"}, "status")
+	require.NoError(t, err, r)
+}
+
+// playArgoCDAndCertManager returns once the platform has everything that waits for them.
+func (c *cluster) playArgoCDAndCertManager(t *testing.T) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		for _, r := range c.composed(t, platformClaim) {
+			o, err := c.get(ctx, r)
+			if err != nil {
+				return err
+			}
+			switch {
+			case o.Object["status"] != nil:
+			case r.kind() == "Application":
+				c.argoCDReports(t, r.name(), "Synced", "Healthy")
+			case r.kind() == "Certificate", r.kind() == "ClusterIssuer":
+				c.certManagerReports(t, r)
+			}
+		}
+		return isReady(c.see(t, platformClaim))
+	})
+}
+
+func followWaves(t *testing.T) {
+	waves := []struct {
+		number       int
+		applications []string
+	}{
+		{0, []string{"platform-ingress-controller"}},
+		{1, []string{"platform-tekton"}},
+		{5, []string{"platform-crds", "platform-rbac"}},
+		{10, []string{"platform-cert-manager"}},
+		{15, []string{"platform-external-secrets"}},
+		{20, []string{"platform-cert-foundation", "platform-auth", "platform-controllers", "platform-catalog"}},
+		{30, []string{"platform-ingress", "platform-gateway", "platform-external-dns"}},
+	}
+	for i, w := range waves {
+		first := w.applications[0]
+		cp.awaitPhase(t, platformClaim, "Pending", fmt.Sprintf("wave %d of 30: ", w.number), first)
+		for _, a := range w.applications {
+			o := cp.see(t, refTo("Application argocd/%s", a))
+			require.Equal(t, fmt.Sprint(w.number), o.GetAnnotations()["argocd.argoproj.io/sync-wave"])
+			cp.argoCDReports(t, a, "OutOfSync", "Progressing")
+		}
+		cp.awaitPhase(t, platformClaim, "Pending", fmt.Sprintf("wave %d of 30: %s Progressing", w.number, first))
+		if i+1 < len(waves) {
+			cp.missing(t, refTo("Application argocd/%s", waves[i+1].applications[0]))
+		}
+		for _, a := range w.applications {
+			cp.argoCDReports(t, a, "Synced", "Healthy")
+		}
+	}
+	cp.await(t, platformClaim, func(o *object) error {
+		status, _, message := condition(o, "ApplicationsReady")
+		if status != "True" {
+			return fmt.Errorf("ApplicationsReady is %q: %s", status, message)
+		}
+		return nil
+	})
+	cp.missing(t, "Application argocd/platform-gpu")
+}
+
+// platformSecrets are the values of all Secrets of the platform.
+func platformSecrets(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, r := range cp.composed(t, platformClaim) {
+		if r.kind() != "Secret" {
+			continue
+		}
+		o := cp.see(t, r)
+		data, _ := o.Object["data"].(map[string]any)
+		for key := range data {
+			out[r.namespace()+"/"+r.name()+"#"+key] = secretValue(t, o, key)
+		}
+	}
+	return out
+}
+
+func secretsStay(t *testing.T) {
+	claims := []ref{platformClaim}
+	versions := cp.settled(t, claims)
+	for range 2 {
+		cp.reconcile(t, cp.xr(t, platformClaim))
+	}
+	require.Equal(t, versions, cp.versions(t, claims))
+
+	before := platformSecrets(t)
+	require.Len(t, before, 15)
+	for i, revision := range []string{"main", "v1", "HEAD"} {
+		if i == 1 {
+			require.NoError(t, cp.Restart(t.Context(), "function-platform"))
+		}
+		// Every object is applied again once this one is.
+		cp.patch(t, platformClaim, "spec: {gitops: {targetRevision: "+revision+"}}")
+		cp.await(t, "Application argocd/platform-auth", func(o *object) error {
+			return same(revision, text(o, "spec.source.targetRevision"))
+		})
+		cp.awaitPhase(t, platformClaim, "Ready")
+		require.Equal(t, before, platformSecrets(t))
+	}
+}
+
+func secretsAreNotTold(t *testing.T) {
+	events, err := cp.kube.CoreV1().Events("").List(t.Context(), everything)
+	require.NoError(t, err)
+	told := fmt.Sprint(events.Items, cp.see(t, platformClaim).Object, cp.see(t, cp.xr(t, platformClaim)).Object)
+	for _, process := range []string{"function-platform", "crossplane"} {
+		log, err := os.ReadFile(cp.Logs(process))
+		require.NoError(t, err)
+		told += string(log)
+	}
+	for name, value := range platformSecrets(t) {
+		require.NotContains(t, told, value, name)
+	}
+}
+
+func aLostSecretIsMadeAnewAlone(t *testing.T) {
+	before := platformSecrets(t)
+	// A run that began before would write again what it saw.
+	cp.settled(t, []ref{platformClaim})
+	require.NoError(t, cp.client("Secret auth-system/dex-client-argocd").Delete(t.Context(), "dex-client-argocd", metav1.DeleteOptions{}))
+	follow := map[string]bool{
+		"auth-system/dex-client-argocd#client-secret": true, "auth-system/dex-environment#ARGOCD_CLIENT_SECRET": true, "argocd/argocd-oidc#clientSecret": true,
+	}
+	eventually(t, func(context.Context) error {
+		o, err := cp.get(t.Context(), "Secret auth-system/dex-client-argocd")
+		if err != nil {
+			return err
+		}
+		now := secretValue(t, o, "client-secret")
+		if now == before["auth-system/dex-client-argocd#client-secret"] {
+			return fmt.Errorf("it still has the old value")
+		}
+		for name, value := range platformSecrets(t) {
+			switch {
+			case follow[name] && value != now:
+				return fmt.Errorf("%s does not follow", name)
+			case !follow[name]:
+				require.Equal(t, before[name], value, name)
+			}
+		}
+		return nil
+	})
+}
+
+func usesWhatWasKept(t *testing.T) {
+	const namespace, kept = ref("Namespace auth-system"), ref("Secret auth-system/authentik-postgresql")
+	cp.awaitGone(t, namespace)
+	cp.create(t, &object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "auth-system"}}})
+	cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "auth-system", "name": "authentik-postgresql"},
+		"stringData": map[string]any{"postgresql-password": "kept", "postgresql-postgres-password": "kept too"},
+	}})
+	before := []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()}
+	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
+	cp.await(t, platformClaim, func(o *object) error {
+		for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady"} {
+			if status, _, message := condition(o, done); status != "True" {
+				return fmt.Errorf("%s is %q: %s", done, status, message)
+			}
+		}
+		return nil
+	})
+	require.NotContains(t, cp.composed(t, platformClaim), namespace)
+	require.NotContains(t, cp.composed(t, platformClaim), kept)
+	cp.remove(t, platformClaim)
+	cp.awaitGone(t, "Secret auth-system/authentik-secrets")
+	require.Equal(t, before, []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()})
+}
+
+func group(name string) user {
+	return user{name: name + "@acme-corp.com", groups: []string{name, "system:authenticated"}}
+}
+
+// allowed asks the API server about a right, such as delete organizations.aphex.io.
+func allowed(t *testing.T, who user, namespace, verb, resource string) bool {
+	t.Helper()
+	attributes := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb}
+	resource, attributes.Subresource, _ = strings.Cut(resource, "/")
+	attributes.Resource, attributes.Group, _ = strings.Cut(resource, ".")
+	answer, err := cp.kube.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{User: who.name, Groups: who.groups, ResourceAttributes: attributes},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return answer.Status.Allowed
+}
+
+func groupsHaveTheirRights(t *testing.T) {
+	const (
+		admins      = "platform-admins admins"
+		operators   = "platform-operators"
+		engineering = "platform-engineering engineering"
+	)
+	table := []struct{ groups, verbs, resources string }{
+		{admins, "get list watch create update patch delete", "organizations.aphex.io repobindings.aphex.io knowledgebases.aphex.io platforms.aphex.io"},
+		{admins, "get list watch create delete", "namespaces"},
+		{admins, "get list watch create update patch delete", "pipelineruns.tekton.dev tasks.tekton.dev"},
+		{operators, "get list watch create update patch delete", "organizations.aphex.io repobindings.aphex.io knowledgebases.aphex.io"},
+		{admins + " " + operators, "get list watch", "events events.events.k8s.io"},
+		// Whoever reads Tekton sees the pods and logs of its runs, in all namespaces.
+		{admins + " " + operators + " " + engineering, "get list watch", "pods pods/log"},
+		{operators + " " + engineering, "get list watch", "pipelineruns.tekton.dev tasks.tekton.dev"},
+	}
+	want := map[string]bool{}
+	for _, row := range table {
+		for g := range strings.FieldsSeq(row.groups) {
+			for v := range strings.FieldsSeq(row.verbs) {
+				for r := range strings.FieldsSeq(row.resources) {
+					want[g+" "+v+" "+r] = true
+				}
+			}
+		}
+	}
+	for g := range strings.FieldsSeq(admins + " " + operators + " " + engineering + " strangers") {
+		for v := range strings.FieldsSeq("get list watch create update patch delete deletecollection") {
+			for r := range strings.FieldsSeq("organizations.aphex.io repobindings.aphex.io knowledgebases.aphex.io platforms.aphex.io xplatforms.aphex.io " +
+				"namespaces pods pods/log pods/exec events events.events.k8s.io secrets configmaps pipelineruns.tekton.dev tasks.tekton.dev " +
+				"applications.argoproj.io clusterroles.rbac.authorization.k8s.io rolebindings.rbac.authorization.k8s.io") {
+				require.Equal(t, want[g+" "+v+" "+r], allowed(t, group(g), "kube-system", v, r), "%s may %s %s", g, v, r)
+			}
+		}
+	}
+}
+
+func engineeringFollowsNamespaces(t *testing.T) {
+	may := func(namespace string) bool {
+		return allowed(t, group("platform-engineering"), namespace, "create", "repobindings.aphex.io") &&
+			allowed(t, group("engineering"), namespace, "update", "organizations.aphex.io")
+	}
+	reach := func(t *testing.T, want map[string]bool) {
+		t.Helper()
+		within(t, 20*time.Second, func(context.Context) error {
+			for namespace, yes := range want {
+				if may(namespace) != yes {
+					return fmt.Errorf("in %s: %t, want %t", namespace, !yes, yes)
+				}
+			}
+			return nil
+		})
+	}
+	for _, name := range []string{"team-plat-blue", "user-plat-bob", "teamplat", "my-team-plat"} {
+		cp.namespace(t, name)
+	}
+	reach(t, map[string]bool{"team-plat-blue": true, "user-plat-bob": true, "teamplat": false, "my-team-plat": false, "auth-system": false, "argocd": false, "": false})
+	for _, verb := range []string{"delete", "deletecollection"} {
+		require.False(t, allowed(t, group("platform-engineering"), "team-plat-blue", verb, "repobindings.aphex.io"))
+	}
+	require.False(t, allowed(t, group("platform-engineering"), "team-plat-blue", "create", "platforms.aphex.io"))
+	require.False(t, allowed(t, group("platform-engineering"), "team-plat-blue", "get", "secrets"))
+
+	cp.remove(t, "Namespace team-plat-blue")
+	cp.await(t, platformClaim, func(o *object) error {
+		status, _ := o.Object["status"].(map[string]any)
+		return same("[user-plat-bob]", fmt.Sprint(status["engineeringNamespaces"]))
+	})
+	cp.awaitPhase(t, platformClaim, "Ready")
+	reach(t, map[string]bool{"team-plat-blue": false, "user-plat-bob": true})
+
+	cp.namespace(t, "team-plat-blue")
+	reach(t, map[string]bool{"team-plat-blue": true, "user-plat-bob": true})
+}
