@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
-	"strconv"
-	"strings"
 	"time"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/shirou/gopsutil/v4/process"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -101,40 +100,28 @@ func (s *server) client(i int) fnv1.FunctionRunnerServiceClient {
 
 // resident is how much memory a process holds, in bytes.
 func resident(ctx context.Context, pid int) (float64, error) {
-	out, err := exec.CommandContext(ctx, "ps", "-o", "rss=", "-p", strconv.Itoa(pid)).Output()
+	p, err := process.NewProcessWithContext(ctx, int32(pid)) // #nosec G115 -- No system has process ids of more than 31 bits.
 	if err != nil {
-		return 0, fmt.Errorf("ps: %w", err)
+		return 0, fmt.Errorf("process %d: %w", pid, err)
 	}
-	kib, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
-	return kib * 1024, err
+	held, err := p.MemoryInfoWithContext(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
+	}
+	return float64(held.RSS), nil
 }
 
-// processorTime is what a process has used so far, in whole seconds.
+// processorTime is what a process has used so far.
 func processorTime(ctx context.Context, pid int) (time.Duration, error) {
-	out, err := exec.CommandContext(ctx, "ps", "-o", "time=", "-p", strconv.Itoa(pid)).Output()
+	p, err := process.NewProcessWithContext(ctx, int32(pid)) // #nosec G115 -- As above.
 	if err != nil {
-		return 0, fmt.Errorf("ps: %w", err)
+		return 0, fmt.Errorf("process %d: %w", pid, err)
 	}
-	return parseProcessorTime(strings.TrimSpace(string(out)))
-}
-
-// parseProcessorTime reads [[days-]hours:]minutes:seconds, on some systems with a fraction.
-func parseProcessorTime(s string) (time.Duration, error) {
-	days, clock, found := strings.Cut(s, "-")
-	if !found {
-		days, clock = "0", s
-	}
-	d, err := strconv.ParseFloat(days, 64)
-	seconds := 0.0
-	for _, part := range strings.Split(clock, ":") {
-		v, partErr := strconv.ParseFloat(part, 64)
-		err = errors.Join(err, partErr)
-		seconds = seconds*60 + v
-	}
+	used, err := p.TimesWithContext(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("processor time %q: %w", s, err)
+		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
 	}
-	return time.Duration((d*24*60*60 + seconds) * float64(time.Second)), nil
+	return time.Duration((used.User + used.System) * float64(time.Second)), nil
 }
 
 // freeAddresses are loopback addresses that nobody listens on.

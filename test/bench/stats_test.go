@@ -69,19 +69,3 @@ func TestDurationsAndSizesChooseTheirUnit(t *testing.T) {
 	require.Equal(t, "46.5 MiB", mebibytes(46.5*(1<<20)))
 	require.Equal(t, "1.50 KiB", kibibytes(1536))
 }
-
-func TestProcessorTimeIsReadInEveryForm(t *testing.T) {
-	for in, want := range map[string]time.Duration{
-		"00:01:09":   time.Minute + 9*time.Second,
-		"1-02:00:03": 26*time.Hour + 3*time.Second,
-		"2:03.50":    2*time.Minute + 3500*time.Millisecond,
-		"00:00:00":   0,
-		"10:00:00":   10 * time.Hour,
-	} {
-		got, err := parseProcessorTime(in)
-		require.NoError(t, err)
-		require.Equal(t, want, got, in)
-	}
-	_, err := parseProcessorTime("")
-	require.ErrorContains(t, err, `processor time ""`)
-}

@@ -44,10 +44,11 @@ const (
 	// that each answers as quickly as it can.
 	growthRate       = 5
 	growthDeliveries = 150
-	// hookShards are the listener's shards in the second half.
-	hookShards = 16
-	// stall is for how long nothing may happen before the rest counts as lost.
-	stall = 30 * time.Second
+	// hookShards are the organization's shards. A webhook URL without a path reaches its listener that has all Triggers.
+	hookShards = 32
+	// stall is for how long nothing may happen, and longest how long it may take in all, before the rest counts as lost.
+	stall   = 30 * time.Second
+	longest = 2 * time.Minute
 	// settle is for how long a second run may follow the last first one.
 	settle = 3 * time.Second
 )
@@ -78,7 +79,7 @@ type hooks struct {
 	*live
 
 	secret string
-	// settings is EnvironmentConfig aphex, nil while there is none.
+	// settings is EnvironmentConfig aphex.
 	settings *unstructured.Unstructured
 	// urls are where listeners are reached on this machine, by their path in the webhook URL.
 	urls map[string]string
@@ -105,15 +106,6 @@ func benchWebhooks(ctx context.Context, o options) (err error) {
 		return err
 	}
 
-	costs := map[int]burst{}
-	for _, n := range bindingsGrow {
-		if err := h.bind(ctx, n); err != nil {
-			return err
-		}
-		if costs[n], err = h.send(ctx, growthDeliveries, growthRate, h.deliver, h.listeners()...); err != nil {
-			return err
-		}
-	}
 	if err := h.bind(ctx, o.bindings); err != nil {
 		return err
 	}
@@ -121,14 +113,24 @@ func benchWebhooks(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	whole, err := h.send(ctx, o.deliveries, deliveryRate, h.deliver, h.listeners()...)
+	sharded, err := h.send(ctx, o.deliveries, deliveryRate, h.toShard, h.listeners()...)
 	if err != nil {
 		return err
 	}
-	if err := h.shard(ctx); err != nil {
+	costs := map[int]burst{}
+	for _, n := range bindingsGrow {
+		if err := h.bind(ctx, n); err != nil {
+			return err
+		}
+		if costs[n], err = h.send(ctx, growthDeliveries, growthRate, h.toWhole, h.listeners()...); err != nil {
+			return err
+		}
+	}
+	// The last, since a listener that is overloaded goes on for minutes with what is given up already.
+	if err := h.bind(ctx, o.bindings); err != nil {
 		return err
 	}
-	sharded, err := h.send(ctx, o.deliveries, deliveryRate, h.deliver, h.listeners()...)
+	whole, err := h.send(ctx, o.deliveries, deliveryRate, h.toWhole, h.listeners()...)
 	if err != nil {
 		return err
 	}
@@ -166,9 +168,17 @@ func benchWebhooks(ctx context.Context, o options) (err error) {
 // mostListenerMemory is the limit of its container.
 const mostListenerMemory = 512 << 20
 
-// listen makes the organization, with all it needs, and runs its listener.
+// listen makes the organization, with all it needs, and runs its listener and its shards.
 func (h *hooks) listen(ctx context.Context) error {
 	if err := h.Apply(ctx, `{apiVersion: v1, kind: Namespace, metadata: {name: `+claimNamespace+`}}`); err != nil {
+		return err
+	}
+	settings := fmt.Sprintf(`{apiVersion: apiextensions.crossplane.io/v1beta1, kind: EnvironmentConfig, metadata: {name: aphex}, data: {listener: {shards: %d}}}`, hookShards)
+	if err := h.Apply(ctx, settings); err != nil {
+		return err
+	}
+	h.settings = &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(settings), &h.settings.Object); err != nil {
 		return err
 	}
 	if err := h.ConnectCloudflare(ctx); err != nil {
@@ -188,19 +198,7 @@ func (h *hooks) listen(ctx context.Context) error {
 		return err
 	}
 	h.secret = string(value)
-	h.urls[""], err = h.Listen(ctx, hooksOrganization)
-	return err
-}
-
-// shard gives the organization shards, and runs them. Each binding is made anew, since the function now has another path
-// and another label for it.
-func (h *hooks) shard(ctx context.Context) error {
-	text := fmt.Sprintf(`{apiVersion: apiextensions.crossplane.io/v1beta1, kind: EnvironmentConfig, metadata: {name: aphex}, data: {listener: {shards: %d}}}`, hookShards)
-	if err := h.Apply(ctx, text); err != nil {
-		return err
-	}
-	h.settings = &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte(text), &h.settings.Object); err != nil {
+	if h.urls[""], err = h.Listen(ctx, hooksOrganization); err != nil {
 		return err
 	}
 	for shard := 1; shard <= hookShards; shard++ {
@@ -210,9 +208,7 @@ func (h *hooks) shard(ctx context.Context) error {
 		}
 		h.urls["/"+strconv.Itoa(shard)] = url
 	}
-	n := len(h.paths)
-	h.paths = nil
-	return h.bind(ctx, n)
+	return nil
 }
 
 // listeners are the processes that a delivery passes.
@@ -241,10 +237,7 @@ func (h *hooks) bind(ctx context.Context, n int) error {
 	}
 	h.paths = h.paths[:min(n, len(h.paths))]
 	for i := len(h.paths); i < n; i++ {
-		s := &situation{root: h.o.root, xr: bindingXR(i)}
-		if h.settings != nil {
-			s.cluster = append(s.cluster, h.settings)
-		}
+		s := &situation{root: h.o.root, xr: bindingXR(i), cluster: []*unstructured.Unstructured{h.settings}}
 		_, rsp, err := s.settle(ctx, fn.client(0))
 		if err != nil {
 			return errors.Join(err, all.Wait())
@@ -391,11 +384,21 @@ func (h *hooks) send(ctx context.Context, n int, rate float64, send sender, proc
 // sender sends one delivery and returns its id, empty if it was refused.
 type sender func(ctx context.Context, i int) (id string, err error)
 
-// deliver sends a push to one repository after the other.
-func (h *hooks) deliver(ctx context.Context, i int) (string, error) {
+// toShard sends a push to one repository after the other, each where its webhook URL leads.
+func (h *hooks) toShard(ctx context.Context, i int) (string, error) {
 	i %= len(h.paths)
-	d := github.Signed(h.secret, "push", github.Push("example/"+bindingName(i), "main").Bytes())
-	answer, err := d.Send(ctx, http.DefaultClient, h.urls[h.paths[i]])
+	return h.deliver(ctx, i, h.paths[i])
+}
+
+// toWhole sends them all to the listener that has all Triggers.
+func (h *hooks) toWhole(ctx context.Context, i int) (string, error) {
+	return h.deliver(ctx, i%len(h.paths), "")
+}
+
+// deliver sends a push to a repository.
+func (h *hooks) deliver(ctx context.Context, binding int, path string) (string, error) {
+	d := github.Signed(h.secret, "push", github.Push("example/"+bindingName(binding), "main").Bytes())
+	answer, err := d.Send(ctx, http.DefaultClient, h.urls[path])
 	// A listener that is too busy answers 503, or breaks the connection off. That counts as refused.
 	if accepted := err == nil && answer.Status == http.StatusAccepted; !accepted {
 		return "", ctx.Err()
@@ -470,9 +473,9 @@ func (h *hooks) watchRuns(ctx context.Context) (*arrivals, error) {
 }
 
 // await returns what was seen, once nothing more is to be expected: n deliveries have a run, and then for a while there was
-// no second one, or nothing happened for long.
+// no second one, or nothing happened for long, or it took too long in all.
 func (a *arrivals) await(ctx context.Context, n int) (map[string][]time.Time, error) {
-	for {
+	for deadline := time.Now().Add(longest); ; {
 		a.mu.Lock()
 		wait := stall
 		if len(a.runs) >= n {
@@ -483,7 +486,7 @@ func (a *arrivals) await(ctx context.Context, n int) (map[string][]time.Time, er
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-a.changed:
-		case <-time.After(wait):
+		case <-time.After(min(wait, time.Until(deadline))):
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			return maps.Clone(a.runs), nil

@@ -283,7 +283,8 @@ func Matches(pattern, name string) bool {
 	return pattern == name
 }
 
-// maxShards is more than helps: the listener's own share of the work does not get less.
+// maxShards is what 200 repositories with 50 deliveries a second take on two cores, see docs/webhooks.md. Each shard is two
+// pods in every organization.
 const maxShards = 32
 
 // cloudflareID is an id of an account or a zone.

@@ -254,7 +254,7 @@ func controllerOptions(o options, log logging.Logger) (controller.Options, error
 func shared(mgr ctrl.Manager, o options) (*controller.Shared, error) {
 	requests := newRequestMetric()
 	registry := cloudflare.NewRegistry(cloudflare.Options{
-		Freshness: o.freshness, Transport: &measured{next: cloudflare.NewTransport(), requests: requests},
+		Freshness: o.freshness, MaxBatch: o.maxReconcileRate, Transport: &measured{next: cloudflare.NewTransport(), requests: requests},
 	})
 	for _, c := range []prometheus.Collector{requests, newBudgetMetric(registry.BudgetUsed)} {
 		if err := metrics.Registry.Register(c); err != nil {

@@ -43,7 +43,7 @@ func parse(fs *flag.FlagSet, args []string) (options, error) {
 	fs.DurationVar(&o.freshness, "list-freshness", time.Minute, "how old the lists of tunnels and records may be that all objects of an account or zone share")
 	fs.DurationVar(&o.timeout, "timeout", time.Minute, "the longest that one reconcile may take")
 	fs.DurationVar(&o.syncInterval, "sync-interval", 10*time.Hour, "how often all objects are looked at again, whatever their poll interval")
-	fs.IntVar(&o.maxReconcileRate, "max-reconcile-rate", 30, "the most reconciles per second, and at the same time per kind")
+	fs.IntVar(&o.maxReconcileRate, "max-reconcile-rate", 100, "the most reconciles per second, and at the same time per kind")
 
 	fs.BoolVar(&o.leaderElection, "leader-election", false, "let one of several replicas work and the others wait; also -leader-election=true")
 	fs.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the Lease; also POD_NAMESPACE")

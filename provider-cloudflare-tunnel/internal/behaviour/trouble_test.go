@@ -290,6 +290,20 @@ func (w *world) nextLook() time.Duration {
 	return result.RequeueAfter
 }
 
+// Crossplane's own requeue would count as one more failure of an object that waited for long.
+func TestAnObjectThatWasMadeIsLookedAtSoonWhateverItWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.create(newTunnel())
+	for round := 0; len(w.sim.Tunnels(account)) == 0; round++ {
+		require.Less(t, round, 10)
+		next := w.nextLook()
+		if len(w.sim.Tunnels(account)) > 0 {
+			require.Positive(t, next)
+			require.Less(t, next, time.Second)
+		}
+	}
+}
+
 func TestABudgetThatIsUsedUpIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTimelessWorld(t)

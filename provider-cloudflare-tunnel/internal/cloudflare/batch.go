@@ -7,13 +7,8 @@ import (
 	"time"
 )
 
-const (
-	// maxBatch is how many changes a zone on the free plan may make in one call.
-	maxBatch = 200
-	// thrift is how much longer a batch waits while thriftFrom percent of the budget, or more, are used up.
-	thrift     = 20
-	thriftFrom = 10
-)
+// maxBatch is how many changes a zone on the free plan may make in one call.
+const maxBatch = 200
 
 // batcher sends creations and deletions of records of one zone together. A batch is one transaction, so one refused
 // change refuses all; then the batch is halved until each change has an answer of its own.
@@ -22,6 +17,8 @@ type batcher struct {
 	zone  string
 	// window is how long the first change waits for others.
 	window func() time.Duration
+	// most is how many changes do not wait for more.
+	most int
 
 	mu      sync.Mutex
 	pending []*recordChange
@@ -48,11 +45,13 @@ func (b *batcher) do(ctx context.Context, c *recordChange) (Record, error) {
 	b.mu.Lock()
 	b.pending = append(b.pending, c)
 	switch len(b.pending) {
+	case b.most:
+		if b.timer != nil {
+			b.timer.Stop()
+		}
+		b.send()
 	case 1:
 		b.timer = time.AfterFunc(b.window(), b.flush)
-	case maxBatch:
-		b.timer.Stop()
-		b.send()
 	}
 	b.mu.Unlock()
 
@@ -88,7 +87,7 @@ func (b *batcher) send() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
 		defer cancel()
-		b.carryOut(ctx, changes)
+		b.carryOut(inClass(ctx, batched), changes)
 	}()
 }
 

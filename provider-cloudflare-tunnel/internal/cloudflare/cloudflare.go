@@ -64,9 +64,9 @@ type API interface {
 	// is kept for ten minutes if nothing is missing, for half a minute otherwise; VerifyToken's likewise.
 	MissingPermissions(ctx context.Context, account, zone string) ([]Permission, error)
 
-	// Throttled says until when no call is made because the budget is used up or Cloudflare said so, and whether that
-	// is so now.
-	Throttled() (until time.Time, throttled bool)
+	// Throttled says until when nothing is created, a record or something else, because the budget is used up or
+	// Cloudflare said so, and whether that is so now.
+	Throttled(record bool) (until time.Time, throttled bool)
 }
 
 // TunnelAPI are the calls about tunnels. A deleted tunnel, which Cloudflare goes on listing, is ErrNotFound.

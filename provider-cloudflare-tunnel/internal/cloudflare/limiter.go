@@ -16,17 +16,22 @@ const (
 	spacing = 6 * time.Millisecond
 	// maxRetryAfter bounds what an answer can make us wait.
 	maxRetryAfter = time.Hour
+	// batchReserve percent of the budget wait for batches, each of which may end the wait of 200 objects.
+	batchReserve = 6
 	// readShare of the budget is open to reads, in percent; the rest waits for writes. The first readReserve percent are
 	// theirs alone: a list serves all objects, and what was written is not known to be ready before it was read.
 	readShare   = 80
-	readReserve = 1
+	readReserve = 2
 )
 
-// class is how urgent a call is. Writes, and the reads that decide about one, go first.
+// class is how urgent a call is, the most urgent first.
 type class int
 
 const (
-	urgent class = iota
+	// batched are the changes of records.
+	batched class = iota
+	// urgent are the other writes, and the reads that decide about one.
+	urgent
 	ordinary
 	classes
 )
@@ -82,10 +87,7 @@ func (l *limiter) wait(ctx context.Context, c class) error {
 	}
 	l.mu.Lock()
 	now := time.Now()
-	ahead := 0
-	for i := range c + 1 {
-		ahead += len(l.waiting[i])
-	}
+	ahead := l.ahead(c)
 	at := l.next(now, c, ahead)
 	if ahead == 0 && !at.After(now) {
 		l.take(now, c)
@@ -128,6 +130,18 @@ func (l *limiter) wait(ctx context.Context, c class) error {
 	return err
 }
 
+// ahead is how many wait whose turn comes before that of one more call of that class.
+func (l *limiter) ahead(c class) int {
+	if own := len(l.waiting[c]); c == ordinary && l.reads+own < reserved(l.budget) {
+		return own
+	}
+	n := 0
+	for i := range c + 1 {
+		n += len(l.waiting[i])
+	}
+	return n
+}
+
 // leave takes a waiter out of its queue. It is false if its turn had come meanwhile.
 func (l *limiter) leave(c class, w *waiter) bool {
 	for i, other := range l.waiting[c] {
@@ -161,10 +175,13 @@ func (l *limiter) next(now time.Time, c class, ahead int) time.Time {
 
 // slot is when the window has room for one more call of that class after as many others.
 func (l *limiter) slot(allowed int, c class, ahead int) time.Time {
-	switch reserved := allowed * readReserve / 100; {
+	unread := max(0, reserved(allowed)-l.reads)
+	switch {
+	case c == batched:
+		allowed -= unread
 	case c == urgent:
-		allowed -= max(0, reserved-l.reads)
-	case l.reads+ahead >= reserved:
+		allowed -= max(unread, allowed*batchReserve/100)
+	case ahead >= unread:
 		allowed = allowed * readShare / 100
 	}
 	i := len(l.sent) + ahead - max(1, allowed)
@@ -173,6 +190,9 @@ func (l *limiter) slot(allowed int, c class, ahead int) time.Time {
 	}
 	return l.sent[min(i, len(l.sent)-1)].at.Add(window)
 }
+
+// reserved is how many calls of a budget are kept for reads.
+func reserved(budget int) int { return budget * readReserve / 100 }
 
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
@@ -212,15 +232,12 @@ func (l *limiter) take(now time.Time, c class) {
 // dispatch lets go all whose turn has come and sets the timer for the next one.
 func (l *limiter) dispatch() {
 	for {
-		c := urgent
-		if len(l.waiting[urgent]) == 0 {
-			c = ordinary
-		}
-		if len(l.waiting[c]) == 0 {
+		now := time.Now()
+		c, at := l.turn(now)
+		if c == classes {
 			return
 		}
-		now := time.Now()
-		if at := l.next(now, c, 0); at.After(now) {
+		if at.After(now) {
 			if l.timer != nil {
 				l.timer.Stop()
 			}
@@ -238,12 +255,27 @@ func (l *limiter) dispatch() {
 	}
 }
 
-// throttled says until when not even an urgent call can be made, if that is longer than a call would wait for.
-func (l *limiter) throttled() (time.Time, bool) {
+// turn is the class of the waiter whose turn comes first, and when. Where several have their turn, it is the most urgent
+// one; without waiters, it is none.
+func (l *limiter) turn(now time.Time) (first class, at time.Time) {
+	first = classes
+	for c := range classes {
+		if len(l.waiting[c]) == 0 {
+			continue
+		}
+		if t := l.next(now, c, 0); first == classes || t.Before(at) {
+			first, at = c, t
+		}
+	}
+	return first, at
+}
+
+// throttled says until when no call of a class can be made, if that is longer than a call would wait for.
+func (l *limiter) throttled(c class) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	at := l.next(now, urgent, 0)
+	at := l.next(now, c, 0)
 	return at, at.Sub(now) > l.maxWait
 }
 

@@ -17,19 +17,19 @@ import (
 
 func TestABurstGoesOutAtOnceAndNoWindowHoldsMoreThanTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(50, time.Hour)
+		l := newLimiter(40, time.Hour)
 		start := time.Now()
-		sent := make([]time.Time, 0, 125)
-		for range 125 {
-			require.NoError(t, l.wait(t.Context(), urgent))
+		sent := make([]time.Time, 0, 100)
+		for range 100 {
+			require.NoError(t, l.wait(t.Context(), batched))
 			l.observe(http.StatusOK, nil)
 			sent = append(sent, time.Now())
 		}
-		require.Less(t, sent[49].Sub(start), time.Second)
-		for i := range sent[50:] {
-			require.GreaterOrEqual(t, sent[i+50].Sub(sent[i]), window)
+		require.Less(t, sent[39].Sub(start), time.Second)
+		for i := range sent[40:] {
+			require.GreaterOrEqual(t, sent[i+40].Sub(sent[i]), window)
 		}
-		require.Less(t, sent[124].Sub(start), 2*window+time.Second, "no time is lost")
+		require.Less(t, sent[99].Sub(start), 2*window+time.Second, "no time is lost")
 	})
 }
 
@@ -41,12 +41,14 @@ func TestReadsLeaveRoomForWrites(t *testing.T) {
 		}
 		err := l.wait(t.Context(), ordinary)
 		require.ErrorIs(t, err, ErrThrottled)
-		for range 20 {
+		for range 14 {
 			require.NoError(t, l.wait(t.Context(), urgent))
 		}
 		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
-		until, throttled := l.throttled()
+		until, throttled := l.throttled(urgent)
 		require.True(t, throttled)
+		_, throttled = l.throttled(batched)
+		require.False(t, throttled)
 		require.InDelta(t, window.Seconds(), time.Until(until).Seconds(), 1)
 		d, ok := RetryAfter(err)
 		require.True(t, ok)
@@ -56,24 +58,62 @@ func TestReadsLeaveRoomForWrites(t *testing.T) {
 
 func TestWritesLeaveAFewReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(200, time.Second)
-		for range 198 {
-			require.NoError(t, l.wait(t.Context(), urgent))
+		l := newLimiter(100, time.Second)
+		for range 98 {
+			require.NoError(t, l.wait(t.Context(), batched))
 		}
-		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
+		require.ErrorIs(t, l.wait(t.Context(), batched), ErrThrottled)
 		for range 2 {
 			require.NoError(t, l.wait(t.Context(), ordinary), "a list that serves all")
 		}
 		require.ErrorIs(t, l.wait(t.Context(), ordinary), ErrThrottled)
-		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
+		require.ErrorIs(t, l.wait(t.Context(), batched), ErrThrottled)
 		time.Sleep(window + time.Second)
 		for range 2 {
 			require.NoError(t, l.wait(t.Context(), ordinary))
 		}
-		for range 198 {
-			require.NoError(t, l.wait(t.Context(), urgent), "what reads had is not kept from writes too")
+		for range 98 {
+			require.NoError(t, l.wait(t.Context(), batched), "what reads had is not kept from writes too")
+		}
+		require.ErrorIs(t, l.wait(t.Context(), batched), ErrThrottled)
+	})
+}
+
+func TestWritesLeaveRoomForBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(100, time.Second)
+		for range 94 {
+			require.NoError(t, l.wait(t.Context(), urgent))
 		}
 		require.ErrorIs(t, l.wait(t.Context(), urgent), ErrThrottled)
+		for range 4 {
+			require.NoError(t, l.wait(t.Context(), batched))
+		}
+		require.ErrorIs(t, l.wait(t.Context(), batched), ErrThrottled)
+		require.NoError(t, l.wait(t.Context(), ordinary))
+	})
+}
+
+func TestWhatIsKeptForACallIsItsOwnWhileOthersWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(100, time.Hour)
+		for range 94 {
+			require.NoError(t, l.wait(t.Context(), urgent))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { require.ErrorIs(t, l.wait(ctx, urgent), context.Canceled) })
+		}
+		synctest.Wait()
+		start := time.Now()
+		for range 4 {
+			require.NoError(t, l.wait(t.Context(), batched))
+		}
+		require.NoError(t, l.wait(t.Context(), ordinary))
+		require.Less(t, time.Since(start), time.Second)
+		cancel()
+		wg.Wait()
 	})
 }
 
@@ -192,11 +232,11 @@ func TestOthersUseOfTheBudgetIsHeeded(t *testing.T) {
 // to stop.
 func TestAFullyUsedBudgetFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(50, time.Hour)
+		l := newLimiter(40, time.Hour)
 		start := time.Now()
-		log := make([]time.Time, 0, 500)
-		for range 500 {
-			require.NoError(t, l.wait(t.Context(), urgent))
+		log := make([]time.Time, 0, 400)
+		for range 400 {
+			require.NoError(t, l.wait(t.Context(), batched))
 			now := time.Now()
 			log = append(log, now)
 			used := 0
@@ -205,8 +245,8 @@ func TestAFullyUsedBudgetFlows(t *testing.T) {
 					used++
 				}
 			}
-			require.LessOrEqual(t, used, 50)
-			l.observe(200, http.Header{"X-Ratelimit-Remaining": {strconv.Itoa(50 - used)}})
+			require.LessOrEqual(t, used, 40)
+			l.observe(200, http.Header{"X-Ratelimit-Remaining": {strconv.Itoa(40 - used)}})
 		}
 		require.Less(t, time.Since(start), 9*window+time.Minute)
 	})
@@ -238,7 +278,7 @@ func TestTheBlockOfFiveMinutesIsNotProvoked(t *testing.T) {
 		}
 	}
 	require.LessOrEqual(t, blocked, 1, "the one who did not see the last request go")
-	_, is := one.Throttled()
+	_, is := one.Throttled(false)
 	require.True(t, is)
 }
 

@@ -24,9 +24,12 @@ type Options struct {
 	Freshness time.Duration
 	// MaxWait is how long a call waits for its turn before it gives up with ErrThrottled, ten seconds by default.
 	MaxWait time.Duration
-	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default. It is
-	// twenty times as long once a tenth of the budget is used up: calls are dearer than a second then.
+	// BatchWindow is how long a creation or deletion of a record waits for others to go with it, 50 ms by default, and as
+	// much again for each percent of the budget that is used up.
 	BatchWindow time.Duration
+	// MaxBatch is how many such changes do not wait for more, 200 by default, which is also the most: as many as come at
+	// the same time.
+	MaxBatch int
 	// Transport carries the requests, by default NewTransport.
 	Transport http.RoundTripper
 }
@@ -60,6 +63,7 @@ func NewRegistry(o Options) *Registry {
 	o.Freshness = cmp.Or(o.Freshness, time.Minute)
 	o.MaxWait = cmp.Or(o.MaxWait, 10*time.Second)
 	o.BatchWindow = cmp.Or(o.BatchWindow, 50*time.Millisecond)
+	o.MaxBatch = min(cmp.Or(o.MaxBatch, maxBatch), maxBatch)
 	if o.Transport == nil {
 		o.Transport = NewTransport()
 	}

@@ -39,7 +39,12 @@ func newSession(token, baseURL string, budget int, o Options) *Session {
 }
 
 // Throttled implements API.
-func (s *Session) Throttled() (time.Time, bool) { return s.limiter.throttled() }
+func (s *Session) Throttled(record bool) (time.Time, bool) {
+	if record {
+		return s.limiter.throttled(batched)
+	}
+	return s.limiter.throttled(urgent)
+}
 
 // tunnelView is the list of the account's live tunnels.
 func (s *Session) tunnelView(account string) *view[Tunnel] {
@@ -74,17 +79,15 @@ func (s *Session) batcher(zone string) *batcher {
 	defer s.mu.Unlock()
 	b := s.batchers[zone]
 	if b == nil {
-		b = &batcher{calls: s.calls, zone: zone, window: s.batchWindow}
+		b = &batcher{calls: s.calls, zone: zone, window: s.batchWindow, most: s.options.MaxBatch}
 		s.batchers[zone] = b
 	}
 	return b
 }
 
+// batchWindow grows with the part of the budget that is used up: calls are dearer than seconds then.
 func (s *Session) batchWindow() time.Duration {
-	if s.limiter.used() >= thriftFrom {
-		return thrift * s.options.BatchWindow
-	}
-	return s.options.BatchWindow
+	return s.options.BatchWindow * time.Duration(1+s.limiter.used())
 }
 
 // fail names the operation in an error. What is known about the token is asked again after it was refused.

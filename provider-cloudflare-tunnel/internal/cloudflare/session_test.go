@@ -501,8 +501,8 @@ func TestRecordsOfOneMomentGoTogether(t *testing.T) {
 	require.LessOrEqual(t, w.Count("record."), 3)
 }
 
-// A record a moment: as long as the budget is hardly touched, none waits for the next one; after that they share calls.
-func TestRecordsWaitForOthersOnceTheBudgetIsInUse(t *testing.T) {
+// A record a moment: as long as the budget is hardly touched, none waits for the next one; later they share calls.
+func TestRecordsWaitLongerForOthersTheLessBudgetIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTimelessWorld(t)
 		api := w.session(t, token, Options{BatchWindow: 50 * time.Millisecond})
@@ -520,13 +520,31 @@ func TestRecordsWaitForOthersOnceTheBudgetIsInUse(t *testing.T) {
 			return w.Count("record.")
 		}
 		require.Equal(t, 10, create("early"))
-		for range thriftFrom * DefaultRequestsPer5Minutes / 100 {
+		for range DefaultRequestsPer5Minutes / 5 {
 			_, err := api.FindTunnel(t.Context(), account, "acme", Direct)
 			require.ErrorIs(t, err, ErrNotFound)
 		}
 		require.Equal(t, 1, create("late"))
 		time.Sleep(window)
 		require.Equal(t, 10, create("again"))
+	})
+}
+
+func TestAFullBatchDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTimelessWorld(t)
+		api := w.session(t, token, Options{BatchWindow: time.Minute, MaxBatch: 10})
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range 30 {
+			wg.Go(func() {
+				_, err := api.CreateRecord(t.Context(), zone, cname(fmt.Sprintf("r%d.example.com", i)))
+				require.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		require.Less(t, time.Since(start), time.Second)
+		require.Equal(t, 3, w.Count("record.batch"))
 	})
 }
 

@@ -33,8 +33,13 @@ type transport struct {
 
 type classKey struct{}
 
+// inClass gives a call a class. Without it, one that reads is ordinary and one that writes is urgent.
+func inClass(ctx context.Context, c class) context.Context {
+	return context.WithValue(ctx, classKey{}, c)
+}
+
 // urgently marks a read that decides about a write.
-func urgently(ctx context.Context) context.Context { return context.WithValue(ctx, classKey{}, urgent) }
+func urgently(ctx context.Context) context.Context { return inClass(ctx, urgent) }
 
 type repeatKey struct{}
 
@@ -64,9 +69,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (t *transport) once(req *http.Request) (*http.Response, error) {
-	c := urgent
-	if _, marked := req.Context().Value(classKey{}).(class); req.Method == http.MethodGet && !marked {
+	c, given := req.Context().Value(classKey{}).(class)
+	switch {
+	case given:
+	case req.Method == http.MethodGet:
 		c = ordinary
+	default:
+		c = urgent
 	}
 	if err := t.limiter.wait(req.Context(), c); err != nil {
 		if req.Body != nil {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/cloudflare"
+	"aphex.io/platform/provider-cloudflare-tunnel/internal/pace"
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/settings"
 )
 
@@ -73,11 +75,18 @@ func (e *external[T]) Observe(ctx context.Context, cr T) (managed.ExternalObserv
 	return o, e.task.tell(ctx, cr, err)
 }
 
+// soon is when an object is looked at again that was made. It may have waited for long, and would otherwise sit out the
+// backoff that came of it before it is seen to be there.
+const soon = 10 * time.Millisecond
+
 // Create implements managed.TypedExternalClient.
 func (e *external[T]) Create(ctx context.Context, cr T) (managed.ExternalCreation, error) {
 	c, err := e.counterpart.Create(ctx, cr)
 	if errors.Is(err, cloudflare.ErrThrottled) && !e.uncertain {
 		e.task.Made.Unsent(cr.GetUID())
+	}
+	if err == nil {
+		pace.Pause(ctx, soon)
 	}
 	return c, e.task.tell(ctx, cr, err)
 }

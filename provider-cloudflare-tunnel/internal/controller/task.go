@@ -91,7 +91,7 @@ func (t *Task) settled(ctx context.Context, mg Managed) error {
 // mayCreate says whether something can be made now: there is budget, and the token may do all that will be asked of it.
 // It is asked before Crossplane writes down that a creation begins.
 func (t *Task) mayCreate(ctx context.Context) error {
-	if until, throttled := t.API.Throttled(); throttled {
+	if until, throttled := t.API.Throttled(t.Zone != ""); throttled {
 		return &cloudflare.Error{Kind: cloudflare.ErrThrottled, RetryAfter: until.Sub(t.Now())}
 	}
 	return settings.Check(ctx, t.Settings, cmp.Or(t.Account, t.AccountID), cmp.Or(t.Zone, t.Settings.Zone))
