@@ -32,7 +32,7 @@ func TestEveryBlockOfCommandsIsRunOrSaysWhatItNeeds(t *testing.T) {
 	tests, err := os.ReadFile("../test/e2e/packages_test.go")
 	require.NoError(t, err)
 	for _, b := range allBlocks(t) {
-		require.True(t, (b.Run == "") != (b.Needs == ""),
+		require.NotEqual(t, b.Run == "", b.Needs == "",
 			"%s: write <!-- run: stage --> before the block, for a test to run it, or <!-- needs: what it needs -->", b)
 		if b.Run != "" {
 			require.Contains(t, string(tests), `.follow(t, "`+b.Run+`"`, "%s: TestInstalledAsPackages has no such stage", b)
