@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -141,14 +142,27 @@ func TestInstalledAsPackages(t *testing.T) {
 			c.await(t, claim, isReady)
 		}
 	}))
-	require.True(t, t.Run("an account that is deleted before its tunnels waits for them", func(t *testing.T) {
+	require.True(t, t.Run("an account that is deleted before its tunnels is missed, and applied again they go", func(t *testing.T) {
+		account := c.dynamic.Resource(schema.GroupVersionResource{Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "clusterproviderconfigs"})
 		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
-		account := schema.GroupVersionResource{Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "clusterproviderconfigs"}
-		kept, err := c.dynamic.Resource(account).Get(t.Context(), "default", metav1.GetOptions{})
+		kept, err := account.Get(t.Context(), "default", metav1.GetOptions{})
 		require.NoError(t, err)
-		require.NotNil(t, kept.GetDeletionTimestamp())
+		require.NotNil(t, kept.GetDeletionTimestamp(), "it is in use")
+		c.kubectl(t, "delete", "repobindings,knowledgebases", "--all", "--all-namespaces")
+		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces", "--wait=false")
+		eventually(t, func(ctx context.Context) error {
+			_, err := account.Get(ctx, "default", metav1.GetOptions{})
+			if !apierrors.IsNotFound(err) {
+				return fmt.Errorf("the account is still there, or nobody knows: %w", err)
+			}
+			return nil
+		})
 		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces")
+		tunnels, err := c.Cloudflare().Tunnels(t.Context(), controlplane.CloudflareAccount)
+		require.NoError(t, err)
+		require.Empty(t, tunnels)
 	}))
 	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
 		c.follow(t, "remove", released)
