@@ -69,8 +69,8 @@ func missing(documented, have []string) error {
 }
 
 func matches(documented, name string) bool {
-	prefix, any := strings.CutSuffix(documented, "*")
-	return documented == name || any && strings.HasPrefix(name, prefix)
+	prefix, begins := strings.CutSuffix(documented, "*")
+	return documented == name || begins && strings.HasPrefix(name, prefix)
 }
 
 var metricType = regexp.MustCompile(`(?m)^# TYPE (\S+) `)

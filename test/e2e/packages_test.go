@@ -329,10 +329,10 @@ func (c *cluster) follow(t *testing.T, stage, release string) {
 // requireProbes asks the only pod of a package what its Deployment makes kubelets ask.
 func (c *cluster) requireProbes(t *testing.T, pkg string) {
 	t.Helper()
-	revision, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
+	deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	found := false
-	for _, d := range revision.Items {
+	for _, d := range deployments.Items {
 		if !strings.HasPrefix(d.Name, pkg+"-") {
 			continue
 		}
