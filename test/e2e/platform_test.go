@@ -119,8 +119,10 @@ func (c *cluster) certManagerReports(t *testing.T, r ref) {
 // playArgoCDAndCertManager returns once the platform has everything that waits for them.
 func (c *cluster) playArgoCDAndCertManager(t *testing.T) {
 	t.Helper()
+	xr := c.xr(t, platformClaim)
+	c.await(t, xr, func(*object) error { return nil })
 	eventually(t, func(ctx context.Context) error {
-		for _, r := range c.composed(t, platformClaim) {
+		for _, r := range c.composed(t, xr) {
 			o, err := c.get(ctx, r)
 			if err != nil {
 				return err
