@@ -88,6 +88,7 @@ func installManifest(o options, packages []builtPackage) ([]byte, error) {
 		out.Write(data)
 	}
 	for _, p := range packages {
+		out.WriteString("---\n")
 		// By the label, the policy on removal knows them.
 		if err := writePackage(&out, p.kind, p.installed, o.reference(p.name), map[string]string{"app.kubernetes.io/part-of": "aphex"}); err != nil {
 			return nil, err
@@ -99,11 +100,14 @@ func installManifest(o options, packages []builtPackage) ([]byte, error) {
 // functionsManifest has the names by which the Compositions of the repository call the functions.
 func functionsManifest(o options, packages []builtPackage) ([]byte, error) {
 	var out bytes.Buffer
-	out.WriteString("# The functions for `crossplane composition render`, which runs them out of their published images with Docker.\n")
+	// Crossplane's tool takes a document of comments alone for a function, so the first one has no line above it.
+	separator := "# The functions for `crossplane composition render`, which runs them out of their published images with Docker.\n"
 	for _, p := range packages {
 		if p.kind != function {
 			continue
 		}
+		out.WriteString(separator)
+		separator = "---\n"
 		if err := writePackage(&out, p.kind, p.name, o.reference(p.name), nil); err != nil {
 			return nil, err
 		}
@@ -125,7 +129,6 @@ func writePackage(out *bytes.Buffer, kind, name, reference string, labels map[st
 	object.Metadata.Name, object.Metadata.Labels = name, labels
 	object.Spec.Package = reference
 	data, err := yaml.Marshal(object)
-	out.WriteString("---\n")
 	out.Write(data)
 	return err
 }
