@@ -189,7 +189,7 @@ func (r renderer) serve(ctx context.Context, name string) (functions string, sto
 	return functions, stop, nil
 }
 
-// functionsAt is examples/functions-local.yaml with a function at another address, since the one that it has there may be taken.
+// functionsAt is examples/functions-local.yaml, as it is but for the address of one function, which may be taken.
 func (r renderer) functionsAt(name, address string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(r.root, "examples", "functions-local.yaml"))
 	if err != nil {
@@ -205,12 +205,12 @@ func (r renderer) functionsAt(name, address string) (string, error) {
 			continue
 		}
 		annotations, _ := metadata["annotations"].(map[string]any)
-		if annotations[developmentTarget] == nil {
+		target, ok := annotations[developmentTarget].(string)
+		if !ok {
 			break
 		}
-		annotations[developmentTarget] = address
 		path := filepath.Join(r.work, name+"-functions.yaml")
-		return path, os.WriteFile(path, encode(docs), 0o600)
+		return path, os.WriteFile(path, bytes.ReplaceAll(text, []byte(target), []byte(address)), 0o600)
 	}
 	return "", fmt.Errorf("examples/functions-local.yaml has no function-%s with the annotation %s", name, developmentTarget)
 }

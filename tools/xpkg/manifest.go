@@ -96,6 +96,7 @@ func installManifest(o options, packages []builtPackage) ([]byte, error) {
 		out.Write(data)
 	}
 	for _, p := range packages {
+		out.WriteString("---\n")
 		object := newPackage(p.kind, p.installed, o.reference(p.name))
 		// By the label, the policy on removal knows them.
 		object.Metadata.Labels = map[string]string{"app.kubernetes.io/part-of": "aphex"}
@@ -110,11 +111,14 @@ func installManifest(o options, packages []builtPackage) ([]byte, error) {
 // functionsManifest has the names by which the Compositions of the repository call the functions.
 func functionsManifest(o options, packages []builtPackage) ([]byte, error) {
 	var out bytes.Buffer
-	out.WriteString("# The functions for `crossplane composition render`, which runs them out of their published images with Docker.\n")
+	// Crossplane's tool takes a document of comments alone for a function, so the first one has no line above it.
+	separator := "# The functions for `crossplane composition render`, which runs them out of their published images with Docker.\n"
 	for _, p := range packages {
 		if p.kind != function {
 			continue
 		}
+		out.WriteString(separator)
+		separator = "---\n"
 		if err := newPackage(p.kind, p.name, o.reference(p.name)).write(&out); err != nil {
 			return nil, err
 		}
@@ -140,7 +144,6 @@ func newPackage(kind, name, reference string) installedPackage {
 
 func (p installedPackage) write(out *bytes.Buffer) error {
 	data, err := yaml.Marshal(p)
-	out.WriteString("---\n")
 	out.Write(data)
 	return err
 }
