@@ -62,12 +62,7 @@ func (v *vault) honour(d *object.Desired, key string, g generatedSecret, have ob
 
 // fill reads the values that were made before, and makes what is missing of them.
 func (v *vault) fill(seen *object.Observed, key string, g generatedSecret) error {
-	have := seen.Composed(key)
-	if !have.Exists() {
-		// Crossplane may not know yet what it has made.
-		have = seen.Get("v1", "Secret", authNamespace, g.name)
-	}
-	v.read(g, have)
+	v.read(g, seen.Composed(key))
 	for _, f := range g.fields {
 		if v.values[g.name][f.key] != "" {
 			continue

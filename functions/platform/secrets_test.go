@@ -115,13 +115,6 @@ func TestSecretsStayAndOneThatIsLostIsMadeAnewAlone(t *testing.T) {
 		require.Equal(t, "kept", after["auth-system/authentik-secrets#secret-key"])
 		require.Regexp(t, `^[0-9a-f]{64}$`, after["auth-system/authentik-secrets#admin-password"])
 	})
-	t.Run("that Crossplane does not show although this platform made it", func(t *testing.T) {
-		w := marked(t)
-		delete(w.Composed, keyGenerated+"authentik-secrets")
-		w.Objects = []string{`{apiVersion: v1, kind: Secret, metadata: {namespace: auth-system, name: authentik-secrets, ownerReferences: ` +
-			`[{kind: XPlatform, name: home-x7k2p, uid: uid-of-home, controller: true}]}, data: {secret-key: a2VwdA==, admin-password: a2VwdA==}}`}
-		require.Equal(t, "kept", secretsOf(t, compose(t, platform(), w))["auth-system/authentik-secrets#admin-password"])
-	})
 }
 
 func TestSecretsOfSomebodyElseAreUsedAndLeftAlone(t *testing.T) {

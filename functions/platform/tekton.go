@@ -7,8 +7,8 @@ import (
 	"aphex.io/platform/functions/internal/kube"
 )
 
-// tektonResources are all of tekton.dev. They are written out because Crossplane may grant only what it holds itself, and a
-// wildcard of its own would take in whatever Tekton adds.
+// tektonResources are all of tekton.dev. They are written out, as the verbs are, because Crossplane may grant only what it
+// holds itself, and a wildcard of its own would take in whatever Tekton adds.
 func tektonResources() []string {
 	return []string{"pipelines", "pipelineruns", "tasks", "taskruns", "customruns", "stepactions", "verificationpolicies"}
 }
@@ -20,7 +20,7 @@ func tektonRole(name string, verbs ...string) *rbacv1.ClusterRole {
 }
 
 func tektonAdmin() *rbacv1.ClusterRole {
-	return tektonRole(tektonAdminName, append(everyVerb(), "deletecollection")...)
+	return tektonRole(tektonAdminName, everyVerb()...)
 }
 
 func tektonReader() *rbacv1.ClusterRole {

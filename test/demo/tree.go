@@ -42,7 +42,7 @@ func nodeOf(obj *unstructured.Unstructured) *node {
 }
 
 // reporting are the kinds that say so themselves when they are ready.
-var reporting = []string{"ClusterSecretStore", "Deployment", "DNSRecord", "EventListener", "Tunnel"}
+var reporting = []string{"Application", "Certificate", "ClusterIssuer", "ClusterSecretStore", "Deployment", "DNSRecord", "EventListener", "Tunnel"}
 
 // readiness says whether an object does its work. Most kinds have nothing to
 // tell and are ready once they exist.
@@ -71,7 +71,11 @@ func readiness(obj *unstructured.Unstructured) (bool, string) {
 		}
 		return false, message
 	}
+	sync, _, _ := unstructured.NestedString(obj.Object, "status", "sync", "status")
+	health, _, _ := unstructured.NestedString(obj.Object, "status", "health", "status")
 	switch kind := obj.GetKind(); {
+	case kind == "Application" && sync+health != "":
+		return sync == "Synced" && health == "Healthy", sync + ", " + health
 	case kind == "Namespace":
 		return phase == "Active", ""
 	case obj.GroupVersionKind().Group == "aphex.io" || slices.Contains(reporting, kind):

@@ -30,6 +30,19 @@ func TestReadiness(t *testing.T) {
 			manifest: `{apiVersion: cloudflare.aphex.io/v1alpha1, kind: Tunnel, metadata: {name: a}}`,
 			message:  "nobody has looked at it yet",
 		},
+		"an Application is not ready before Argo CD saw it": {
+			manifest: `{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a}}`,
+			message:  "nobody has looked at it yet",
+		},
+		"an Application is ready when it is as in Git and works": {
+			manifest: `{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a}, status: {sync: {status: Synced}, health: {status: Healthy}}}`,
+			ready:    true,
+			message:  "Synced, Healthy",
+		},
+		"an Application that is on its way is not": {
+			manifest: `{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a}, status: {sync: {status: Synced}, health: {status: Progressing}}}`,
+			message:  "Synced, Progressing",
+		},
 		"a claim is not ready before Crossplane saw it": {
 			manifest: `{apiVersion: aphex.io/v1alpha1, kind: Organization, metadata: {name: a}}`,
 			message:  "nobody has looked at it yet",

@@ -285,6 +285,7 @@ func TestWhatBoundsAPipelineIsThePlatforms(t *testing.T) {
 	letsIn := newObject("networking.k8s.io/v1", "NetworkPolicy") + "spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{}]}"
 	isolation := strings.Replace(letsIn, loot, "tenant-isolation", 1)
 	organization := newObject("aphex.io/v1alpha1", "Organization") + "spec: {displayName: Mine, adminUsers: [mallory@example.com]}"
+	platform := newObject("aphex.io/v1alpha1", "Platform") + "spec: {gitops: {repoURL: https://github.com/mallory/platform}}"
 	record := newObject("cloudflare.aphex.io/v1alpha1", "DNSRecord") +
 		"spec: {providerConfigRef: {kind: ClusterProviderConfig, name: default}, forProvider: {zone: example.com, type: CNAME, name: www.example.com, tunnelRef: {name: mine}}}"
 
@@ -298,6 +299,9 @@ func TestWhatBoundsAPipelineIsThePlatforms(t *testing.T) {
 		"a repository makes limits":                              {policyArgoCD, tenant, newObject("v1", "LimitRange") + "spec: {limits: []}", bounds},
 		"a repository makes an organization":                     {policyArgoCD, tenant, organization, bounds},
 		"a repository makes a host name":                         {policyArgoCD, tenant, record, bounds},
+		"a repository makes a platform":                          {policyArgoCD, elsewhere, platform, "a Platform decides who may do what in the cluster"},
+		"a repository of the platform team makes a platform":     {policyArgoCD, "platform-system", platform, ""},
+		"a cluster administrator makes a platform":               {policyAdmin, elsewhere, platform, ""},
 		"a repository replaces the network policy":               {policyArgoCD, tenant, isolation, ours},
 		"a repository lets its pods out":                         {policyArgoCD, tenant, letsOut, egress},
 		"a repository says who may reach its pods":               {policyArgoCD, tenant, letsIn, ""},
@@ -402,7 +406,7 @@ func TestCrossplaneGrantsWhatTenantsNeedAndNoMore(t *testing.T) {
 		}},
 		"Tekton, to those who administer it": {cluster: true, rules: []rbacv1.PolicyRule{
 			rule("tekton.dev", "pipelines,pipelineruns,tasks,taskruns,customruns,stepactions,verificationpolicies",
-				"get,list,watch,create,update,patch,delete,deletecollection"),
+				"get,list,watch,create,update,patch,delete"),
 			rule("", "pods,pods/log", "get,list,watch"),
 		}},
 		"not all of Tekton": {
