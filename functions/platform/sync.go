@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/argocd"
 	"aphex.io/platform/functions/internal/kube"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
@@ -67,6 +69,16 @@ func (c *composer) deploysLogin() bool {
 		}
 	}
 	return true
+}
+
+// keepScale lets Git have Dex without replicas: Argo CD, which heals what differs, would stop again what the job has started.
+func keepScale(app *argocd.Application) {
+	app.Spec.IgnoreDifferences = []argocd.IgnoreDifference{{
+		Group: "apps", Kind: "Deployment", Namespace: authNamespace, Name: dexDeployment, JSONPointers: []string{"/spec/replicas"},
+	}}
+	if options := app.Spec.SyncPolicy.SyncOptions; !slices.Contains(options, argocd.RespectIgnoreDifferences) {
+		app.Spec.SyncPolicy.SyncOptions = append(slices.Clone(options), argocd.RespectIgnoreDifferences)
+	}
 }
 
 // syncRole lets the job start Dex, and nothing else: neither can it change what Dex runs, nor read any Secret.

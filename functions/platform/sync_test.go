@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/argocd"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
 )
@@ -55,6 +56,21 @@ func TestAnotherJobIsMadeForAnotherThingToConnect(t *testing.T) {
 	} {
 		require.NotEqual(t, first, other, change)
 	}
+}
+
+// Self-healing would otherwise stop Dex again as soon as the job has started it.
+func TestArgoCDLeavesTheReplicasOfDexAlone(t *testing.T) {
+	git := v1alpha1.GitOps{SyncOptions: []string{"CreateNamespace=true"}}
+	auth := application(platformApplication{name: authApplication}, git, settings.Defaults())
+	require.Equal(t, []argocd.IgnoreDifference{{
+		Group: "apps", Kind: "Deployment", Namespace: "auth-system", Name: "dex", JSONPointers: []string{"/spec/replicas"},
+	}}, auth.Spec.IgnoreDifferences)
+	require.Equal(t, []string{"CreateNamespace=true", "RespectIgnoreDifferences=true"}, auth.Spec.SyncPolicy.SyncOptions)
+	require.Equal(t, []string{"CreateNamespace=true"}, git.SyncOptions)
+
+	git.SyncOptions = []string{"RespectIgnoreDifferences=true"}
+	require.Equal(t, git.SyncOptions, application(platformApplication{name: authApplication}, git, settings.Defaults()).Spec.SyncPolicy.SyncOptions)
+	require.Empty(t, application(platformApplication{name: "platform-crds"}, git, settings.Defaults()).Spec.IgnoreDifferences)
 }
 
 func TestAJobTellsWhatCameOfIt(t *testing.T) {

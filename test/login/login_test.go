@@ -337,7 +337,7 @@ func (c *cluster) testRights(t *testing.T) {
 		maps.Copy(all, more)
 		return all
 	}
-	admins := teamAPIs(manages, tekton(everything, grants{
+	admins := teamAPIs(manages, tekton(manages, grants{
 		"platforms.aphex.io": manages, "namespaces": "get list watch create delete", "events": reads, "events.events.k8s.io": reads,
 	}))
 	operators := teamAPIs(manages, tekton(reads, grants{"events": reads, "events.events.k8s.io": reads}))

@@ -180,7 +180,7 @@ func (p *patience) until(ctx context.Context, what string, try func(context.Cont
 			p.say("ok: %s", what)
 			return nil
 		case errors.As(err, &final):
-			return fmt.Errorf("%s: %w", what, err)
+			return fmt.Errorf("not done: %s: %w", what, err)
 		case last == nil || ctx.Err() == nil:
 			if last == nil || last.Error() != err.Error() {
 				p.say("waiting: %s: %v", what, err)
@@ -189,7 +189,7 @@ func (p *patience) until(ctx context.Context, what string, try func(context.Cont
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w; seen last: %w", what, context.Cause(ctx), last)
+			return fmt.Errorf("not done: %s: %w; seen last: %w", what, context.Cause(ctx), last)
 		case <-time.After(pause):
 		}
 	}

@@ -30,7 +30,7 @@ func Main(arguments []string, log io.Writer) int {
 	defer cancel()
 	outcome, err := o.target.Run(ctx, o.cluster, log)
 	if err != nil {
-		_, _ = fmt.Fprintf(log, "failed: %s: %s\n", outcome, strings.ReplaceAll(err.Error(), "\n", " "))
+		_, _ = fmt.Fprintf(log, "failed: %s; %s\n", outcome, strings.ReplaceAll(err.Error(), "\n", " "))
 	} else {
 		_, _ = fmt.Fprintf(log, "done: %s\n", outcome)
 	}

@@ -45,7 +45,7 @@ func TestTheProgramEndsWithTheOutcomeAndKeepsItsSecrets(t *testing.T) {
 		log     string
 	}{
 		"all is well":                    {nil, nil, Synced, "done: Authentik and Dex are connected\n"},
-		"a token that is refused":        {func(w *world) { w.target.Token = "refused-token" }, []string{"--timeout=200ms"}, TokenRefused, "failed: Authentik refuses the API token: Authentik has an OAuth2 provider for Dex: not within 200ms"},
+		"a token that is refused":        {func(w *world) { w.target.Token = "refused-token" }, []string{"--timeout=200ms"}, TokenRefused, "failed: Authentik refuses the API token; not done: Authentik has an OAuth2 provider for Dex: not within 200ms"},
 		"a secret that is empty":         {func(w *world) { w.target.Provider.ClientSecret = "\n" }, nil, CannotStart, "--client-secret-file: "},
 		"a token that is not there":      {nil, []string{"--authentik-token-file=/nowhere"}, CannotStart, "--authentik-token-file: open /nowhere"},
 		"no name":                        {nil, []string{"--provider-name="}, CannotStart, "--provider-name is required: the name of Authentik's OAuth2 provider for Dex"},
