@@ -57,14 +57,14 @@ func Compose(xr *v1alpha1.XPlatform, seen *object.Observed) (*object.Desired, er
 	c := newComposer(spec, set, seen)
 	addNamespace(c)
 	addSettings(c)
-	s, err := addSecrets(c)
+	secrets, err := addSecrets(c)
 	if err != nil {
 		return nil, err
 	}
 	addLogin(c)
-	addConfigSync(c, s)
-	addArgoCDLogin(c, s)
-	addTekton(c, s)
+	addConfigSync(c, secrets)
+	addArgoCDLogin(c, secrets)
+	addTekton(c, secrets)
 	addCertificates(c)
 	addGroups(c)
 	addApplications(c)
@@ -145,8 +145,8 @@ func addArgoCDLogin(c *composer, v *vault) {
 	config, policy := argoCDConfig(c.spec, c.authority()), argoCDPolicy(c.spec.Groups)
 	c.exclusive(switchedOn(c.set.Integrations.ArgoCD, "argocd"), c.home, keyArgoCDSettings, argoCDSettingsMap(config, policy), object.ReadyWhenSeen)
 	c.derived(c.argoCD, v, keyArgoCDSecret, argoCDSecret(v, c.set), argoCDClient)
-	c.shared(c.argoCD, true, keyArgoCDConfig, argoCDMap(c.set, "argocd-cm", config), fix)
-	c.shared(c.argoCD, true, keyArgoCDPolicy, argoCDMap(c.set, "argocd-rbac-cm", policy), fix)
+	c.shared(c.argoCD, true, keyArgoCDConfig, argoCDMap(c.set, argoCDConfigName, config), fix)
+	c.shared(c.argoCD, true, keyArgoCDPolicy, argoCDMap(c.set, argoCDPolicyName, policy), fix)
 }
 
 func addTekton(c *composer, v *vault) {

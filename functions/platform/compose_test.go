@@ -425,6 +425,22 @@ func TestSettingsComeFromTheClaim(t *testing.T) {
 		require.Equal(t, "argocd", get[argocd.Application](t, d, keyApplication+"platform-ingress-controller").Namespace)
 		require.Equal(t, "privileged", get[corev1.Namespace](t, d, keyNamespace).Labels["pod-security.kubernetes.io/enforce"])
 	})
+	t.Run("wrong ones change nothing, but a namespace that goes takes its binding along", func(t *testing.T) {
+		wrong := func(s *v1alpha1.PlatformSpec) { s.Settings = map[string]any{"podSecurity": "none"} }
+		binding := func(namespace string) string {
+			return `{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: platform-engineering, namespace: ` + namespace +
+				`}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: platform-engineering}}`
+		}
+		d := compose(t, platform(wrong), rendertest.Cluster{
+			Objects: []string{`{apiVersion: v1, kind: Namespace, metadata: {name: team-red}}`},
+			Composed: map[string]string{
+				keyEngineeringIn + "team-red": binding("team-red"), keyEngineeringIn + "team-gone": binding("team-gone"),
+			},
+		})
+		require.Equal(t, "Failed", d.Phase)
+		require.Contains(t, d.Message, `spec.settings: data.podSecurity: Unsupported value: "none"`)
+		require.Equal(t, []string{keyEngineeringIn + "team-red"}, d.Keys())
+	})
 	t.Run("without any, the object is left to people", func(t *testing.T) {
 		require.False(t, compose(t, platform(), rendertest.Cluster{}).Has(keySettings))
 	})

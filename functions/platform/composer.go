@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -119,10 +118,8 @@ func newComposer(spec v1alpha1.PlatformSpec, set *settings.Settings, seen *objec
 	return c
 }
 
-// has tells whether all these objects are there. A render without a cluster shows everything at once.
-func (c *composer) has(keys ...string) bool {
-	return c.seen.Offline || !slices.ContainsFunc(keys, func(key string) bool { return !c.seen.Composed(key).Live() })
-}
+// has tells whether an object is there. A render without a cluster shows everything at once.
+func (c *composer) has(key string) bool { return c.seen.Offline || c.seen.Composed(key).Live() }
 
 // begin starts the steps of another condition.
 func (c *composer) begin(condition string) { c.parts = append(c.parts, &part{condition: condition}) }

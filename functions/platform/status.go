@@ -156,8 +156,13 @@ func (c *composer) judge(p *part) object.Condition {
 // refuse says what is wrong with the spec, and leaves everything as it is: the spec says no more how it should look.
 func refuse(xr *v1alpha1.XPlatform, seen *object.Observed, problems []string) *object.Desired {
 	d := object.NewDesired(seen)
+	working := engineeringNamespaces(seen)
 	for _, key := range seen.ComposedKeys() {
 		o := seen.Composed(key)
+		if strings.HasPrefix(key, keyEngineeringIn) && !slices.Contains(working, o.Namespace()) {
+			d.Withdraw(key, object.Ref(o.Kind(), o.Namespace(), o.Name()), "its namespace goes")
+			continue
+		}
 		d.Hold(key, object.Ref(o.Kind(), o.Namespace(), o.Name()), "left as it is while the spec is invalid")
 	}
 	d.Phase, d.Failed = v1alpha1.PhaseFailed, true

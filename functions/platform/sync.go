@@ -52,7 +52,7 @@ func addConfigSync(c *composer, v *vault) {
 	c.exclusive(on, c.home, keySyncRole, syncRole(), object.ReadyWhenSeen)
 	c.exclusive(on, c.home && c.has(keySyncRole), keySyncBinding, syncRoleBinding(), object.ReadyWhenSeen)
 	job := syncJob(c.spec, c.set, v)
-	due := c.home && v.stored([]string{dexSecrets, apiTokenSecret}) && c.has(keySyncAccount, keySyncBinding) && c.deploysLogin()
+	due := c.home && v.stored([]string{dexSecrets, apiTokenSecret}) && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin()
 	c.exclusive(on, due, job.Name, job, synced)
 }
 

@@ -66,7 +66,7 @@ func TestInstalledAsPackages(t *testing.T) {
 	require.True(t, t.Run("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
-		require.Len(t, deployments.Items, 4)
+		require.Len(t, deployments.Items, 5)
 		for _, d := range deployments.Items {
 			account := d.Spec.Template.Spec.ServiceAccountName
 			require.Equal(t, strings.Contains(d.Name, "provider"), c.may(t, account, "update", "cloudflare.aphex.io", "tunnels"), d.Name)
@@ -81,6 +81,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, file := range files {
 			c.kubectl(t, "apply", "-f", file)
 		}
+		c.playArgoCDAndCertManager(t)
 		for _, file := range files {
 			claim := refOf(readObject(t, file))
 			claims = append(claims, claim)
@@ -111,6 +112,7 @@ func TestInstalledAsPackages(t *testing.T) {
 	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
 		c.kubectl(t, "delete", "repobindings,knowledgebases", "--all", "--all-namespaces")
 		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces")
+		c.kubectl(t, "delete", "platforms", "--all", "--all-namespaces")
 		c.kubectl(t, "delete", "-f", filepath.Join(released, "configure.yaml"))
 		c.kubectl(t, "delete", "-f", filepath.Join(released, "install.yaml"))
 		c.awaitNothing(t)

@@ -13,7 +13,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/yaml"
 )
 
 const platformClaim = ref("Platform platform-system/home")
@@ -44,10 +43,7 @@ func TestPlatform(t *testing.T) {
 			"ClusterIssuer selfsigned-issuer", "Certificate auth-system/dex-tls", "Certificate auth-system/authentik-tls",
 			"Certificate argocd/argocd-tls", "Certificate tekton-pipelines/tekton-tls",
 		} {
-			raw, err := yaml.YAMLToJSON([]byte(`status: {conditions: [{type: Ready, status: "True"}]}`))
-			require.NoError(t, err)
-			_, err = cp.client(r).Patch(t.Context(), r.name(), types.MergePatchType, raw, metav1.PatchOptions{FieldManager: "cert-manager"}, "status")
-			require.NoError(t, err, r)
+			cp.certManagerReports(t, r)
 		}
 		o := cp.awaitPhase(t, platformClaim, "Ready", "people log in at https://authentik.home.local")
 		for _, c := range list(o, "status.conditions") {
@@ -64,10 +60,10 @@ func TestPlatform(t *testing.T) {
 	}))
 	require.True(t, t.Run("Platform is what its golden file says", func(t *testing.T) { cp.requireGolden(t, platformClaim) }))
 	t.Run("a wave that fails later takes nothing away", func(t *testing.T) {
-		argoCDReports(t, "platform-tekton", "Synced", "Degraded")
+		cp.argoCDReports(t, "platform-tekton", "Synced", "Degraded")
 		cp.awaitPhase(t, platformClaim, "Pending", "wave 1 of 30: platform-tekton Degraded")
 		cp.see(t, "Application argocd/platform-ingress")
-		argoCDReports(t, "platform-tekton", "Synced", "Healthy")
+		cp.argoCDReports(t, "platform-tekton", "Synced", "Healthy")
 		cp.awaitPhase(t, platformClaim, "Ready")
 	})
 	t.Run("a certificate authority reaches those who have to trust it", func(t *testing.T) {
@@ -107,12 +103,42 @@ func TestPlatform(t *testing.T) {
 		}
 		require.False(t, allowed(t, group("platform-admins"), "", "create", "namespaces"))
 	})
+	t.Run("a platform that is made again uses the namespace and the secrets that were kept", usesWhatWasKept)
 }
 
 // argoCDReports sets what Argo CD would report of an application.
-func argoCDReports(t *testing.T, application, sync, health string) {
+func (c *cluster) argoCDReports(t *testing.T, application, sync, health string) {
 	t.Helper()
-	cp.patch(t, refTo("Application argocd/%s", application), fmt.Sprintf("status: {sync: {status: %s}, health: {status: %s}}", sync, health))
+	c.patch(t, refTo("Application argocd/%s", application), fmt.Sprintf("status: {sync: {status: %s}, health: {status: %s}}", sync, health))
+}
+
+// certManagerReports sets what cert-manager would report of a certificate or an issuer that is good.
+func (c *cluster) certManagerReports(t *testing.T, r ref) {
+	t.Helper()
+	_, err := c.client(r).Patch(t.Context(), r.name(), types.MergePatchType, []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`),
+		metav1.PatchOptions{FieldManager: "e2e"}, "status")
+	require.NoError(t, err, r)
+}
+
+// playArgoCDAndCertManager returns once the platform has everything that waits for them.
+func (c *cluster) playArgoCDAndCertManager(t *testing.T) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		for _, r := range c.composed(t, platformClaim) {
+			o, err := c.get(ctx, r)
+			if err != nil {
+				return err
+			}
+			switch {
+			case o.Object["status"] != nil:
+			case r.kind() == "Application":
+				c.argoCDReports(t, r.name(), "Synced", "Healthy")
+			case r.kind() == "Certificate", r.kind() == "ClusterIssuer":
+				c.certManagerReports(t, r)
+			}
+		}
+		return isReady(c.see(t, platformClaim))
+	})
 }
 
 func followWaves(t *testing.T) {
@@ -134,14 +160,14 @@ func followWaves(t *testing.T) {
 		for _, a := range w.applications {
 			o := cp.see(t, refTo("Application argocd/%s", a))
 			require.Equal(t, fmt.Sprint(w.number), o.GetAnnotations()["argocd.argoproj.io/sync-wave"])
-			argoCDReports(t, a, "OutOfSync", "Progressing")
+			cp.argoCDReports(t, a, "OutOfSync", "Progressing")
 		}
 		cp.awaitPhase(t, platformClaim, "Pending", fmt.Sprintf("wave %d of 30: %s Progressing", w.number, first))
 		if i+1 < len(waves) {
 			cp.missing(t, refTo("Application argocd/%s", waves[i+1].applications[0]))
 		}
 		for _, a := range w.applications {
-			argoCDReports(t, a, "Synced", "Healthy")
+			cp.argoCDReports(t, a, "Synced", "Healthy")
 		}
 	}
 	cp.await(t, platformClaim, func(o *object) error {
@@ -236,6 +262,31 @@ func aLostSecretIsMadeAnewAlone(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func usesWhatWasKept(t *testing.T) {
+	const namespace, kept = ref("Namespace auth-system"), ref("Secret auth-system/authentik-postgresql")
+	cp.awaitGone(t, namespace)
+	cp.create(t, &object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "auth-system"}}})
+	cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "auth-system", "name": "authentik-postgresql"},
+		"stringData": map[string]any{"postgresql-password": "kept", "postgresql-postgres-password": "kept too"},
+	}})
+	before := []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()}
+	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
+	cp.await(t, platformClaim, func(o *object) error {
+		for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady"} {
+			if status, _, message := condition(o, done); status != "True" {
+				return fmt.Errorf("%s is %q: %s", done, status, message)
+			}
+		}
+		return nil
+	})
+	require.NotContains(t, cp.composed(t, platformClaim), namespace)
+	require.NotContains(t, cp.composed(t, platformClaim), kept)
+	cp.remove(t, platformClaim)
+	cp.awaitGone(t, "Secret auth-system/authentik-secrets")
+	require.Equal(t, before, []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()})
 }
 
 func group(name string) user {

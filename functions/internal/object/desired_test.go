@@ -130,6 +130,16 @@ func TestAddExclusiveLeavesAloneWhatIsNotOurs(t *testing.T) {
 	}
 }
 
+func TestAnObjectThatServesAsItIsIsDoneAndNotEmitted(t *testing.T) {
+	d := object.NewDesired(cluster(t, nil, nil))
+	d.Accept("one", "ConfigMap team-a/one")
+	require.Empty(t, d.Keys())
+	require.Empty(t, d.Taken())
+	awaited, done := d.Done("one")
+	require.True(t, done)
+	require.Empty(t, awaited)
+}
+
 func TestAddExclusiveAsksBeforeItsTurn(t *testing.T) {
 	seen := cluster(t, nil, nil)
 	d := object.NewDesired(seen)

@@ -110,6 +110,31 @@ func TestServed(t *testing.T) {
 	})
 }
 
+func TestForeignIsWhatThisXRDoesNotControl(t *testing.T) {
+	const key = "v1/ConfigMap/team-a/one"
+	owned := func(uid string) []string {
+		return []string{`{metadata: {name: one, ownerReferences: [{kind: X, name: x, uid: ` + uid + `, controller: true}]}}`}
+	}
+	cases := map[string]struct {
+		composed map[string]string
+		existing []string
+		want     bool
+	}{
+		"nothing of that name":               {},
+		"one without a controller":           {existing: []string{`{metadata: {name: one}}`}, want: true},
+		"one of another XR":                  {existing: owned("xr-2"), want: true},
+		"one of this XR":                     {existing: owned("xr-1")},
+		"one that is composed under the key": {composed: map[string]string{"one": `{metadata: {name: one}}`}, existing: []string{`{metadata: {name: one}}`}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			seen := cluster(t, c.composed, map[string][]string{key: c.existing})
+			require.Equal(t, c.want, seen.Foreign("one", "v1", "ConfigMap", "team-a", "one").Exists())
+			require.False(t, seen.Pending())
+		})
+	}
+}
+
 func TestComposed(t *testing.T) {
 	seen := cluster(t, map[string]string{"b": `{metadata: {name: x}}`, "a": `{}`}, nil)
 	require.Equal(t, "x", seen.Composed("b").Name())
