@@ -37,6 +37,8 @@ import (
 type cluster struct {
 	*issuer
 	access *rest.Config
+	// log is that of the API server.
+	log string
 }
 
 // as is what somebody with a token may reach.
@@ -77,7 +79,7 @@ func start(t *testing.T) *cluster {
 	for _, manifest := range composed.rights(t) {
 		require.NoError(t, server.Apply(t.Context(), manifest))
 	}
-	c := &cluster{issuer: i, access: server.RESTConfig()}
+	c := &cluster{issuer: i, access: server.RESTConfig(), log: server.Logs("kube-apiserver")}
 	c.awaitIssuer(t)
 	return c
 }
@@ -289,6 +291,17 @@ func (c *cluster) testRefused(t *testing.T) {
 			require.True(t, apierrors.IsUnauthorized(err), "%v", err)
 		})
 	}
+	t.Run("each rule refuses some of them", func(t *testing.T) {
+		log, err := os.ReadFile(c.log)
+		require.NoError(t, err)
+		for _, message := range []string{
+			"the claim email must be an e-mail address", "the claim email_verified must be true", "the claim groups must be a list of names",
+			"the claims iat and exp must be at most 24 hours apart", "no group may begin with system:",
+			"oidc: verify token: oidc: token is expired", "failed to verify signature",
+		} {
+			require.Contains(t, string(log), message)
+		}
+	})
 }
 
 // signedWithKey carries the key that checks it.
