@@ -52,8 +52,13 @@ func addConfigSync(c *composer, v *vault) {
 	c.exclusive(on, c.home, keySyncRole, syncRole(), object.ReadyWhenSeen)
 	c.exclusive(on, c.home && c.has(keySyncRole), keySyncBinding, syncRoleBinding(), object.ReadyWhenSeen)
 	job := syncJob(c.spec, c.set, v)
-	due := c.home && v.stored([]string{dexSecrets, apiTokenSecret}) && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin()
+	due := c.home && v.hasSyncSecrets() && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin()
 	c.exclusive(on, due, job.Name, job, synced)
+}
+
+// hasSyncSecrets tells whether a pod could mount what the job needs. A Secret that somebody else made may lack it.
+func (v *vault) hasSyncSecrets() bool {
+	return v.stored([]string{dexSecrets, apiTokenSecret}) && v.client(dexSecrets) != "" && v.values[apiTokenSecret][apiTokenKey] != ""
 }
 
 // deploysLogin tells whether Argo CD was told to deploy Authentik and Dex, or somebody else does that.

@@ -39,6 +39,26 @@ func TestTheJobReachesAuthentikAndDexWhereTheyAre(t *testing.T) {
 	}
 }
 
+func TestTheJobWaitsForWhatItMounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		token, secret string
+		stored, want  bool
+	}{
+		"both are there":                     {"token", "secret", true, true},
+		"both are made in this run":          {"token", "secret", false, false},
+		"somebody's Secret has no token":     {"", "secret", true, false},
+		"somebody's Secret has no other one": {"token", "", true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := &vault{
+				values: map[string]map[string]string{dexSecrets: {clientSecretKey: c.secret}, apiTokenSecret: {apiTokenKey: c.token}},
+				exists: map[string]bool{dexSecrets: c.stored, apiTokenSecret: c.stored},
+			}
+			require.Equal(t, c.want, v.hasSyncSecrets())
+		})
+	}
+}
+
 func TestAnotherJobIsMadeForAnotherThingToConnect(t *testing.T) {
 	spec := v1alpha1.PlatformSpec{}.WithDefaults()
 	name := func(spec v1alpha1.PlatformSpec, image, clientSecret, token string) string {
