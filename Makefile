@@ -20,7 +20,7 @@ PACKAGED  := $(shell find $(addprefix $(CURDIR)/,Makefile go.mod go.sum apis com
 REGISTRY  ?= registry.example.com/aphex
 VERSION   ?= $(shell git describe --tags --exact-match 2>/dev/null || echo v0.0.0-dev)
 
-.PHONY: help build package package-push package-test generate verify lint lint-workflows unit golden race triggers externalsecrets network terraform observability e2e test render demo bench fuzz clean
+.PHONY: help build package package-push package-test generate verify lint lint-workflows unit golden race triggers externalsecrets network argocdrbac authentik terraform observability e2e test render demo bench fuzz clean
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ render: tools-crossplane tools-crossplane-cli crds build ## Render every example
 
 
 
-test: unit race tools-test triggers externalsecrets network terraform observability render package-test e2e ## All tests
+test: unit race tools-test triggers externalsecrets network argocdrbac authentik terraform observability render package-test e2e ## All tests
 
 unit: crds ## Unit and golden tests: seconds, no tools
 	$(GO) test ./...
@@ -71,6 +71,12 @@ externalsecrets: ## Hold the golden files' secret stores, and the example, again
 network: ## Ask a published evaluator what the golden files' network policies let through
 	cd test/network && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
+argocdrbac: ## Ask Argo CD's own code what the golden files' policy lets each group do
+	cd test/argocdrbac && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+
+authentik: ## Hold the config sync job, and the stand-in of its tests, against Authentik's published schema
+	cd test/authentik && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+
 terraform: tools-terraform ## Parse the generated Terraform backend with terraform
 	$(GO) test ./functions/repobinding -run TestTerraform -count=1
 
@@ -83,7 +89,7 @@ package-test: tools-crossplane-cli tools-cyclonedx-gomod ## Test what is in the 
 	cd tools/xpkg && $(GO) test -count=1 ./...
 
 e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a control plane of real parts
-	cd test && $(GO) test ./controlplane ./demo ./bench -count=1 -timeout 10m -v
+	cd test && $(GO) test ./controlplane ./demo ./bench ./login -count=1 -timeout 10m -v
 	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
 
 fuzz: crds ## Fuzz every target for FUZZTIME (30s)

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	aphex.io/platform v0.0.0
 	github.com/crossplane/function-sdk-go v0.7.1
+	github.com/go-jose/go-jose/v4 v4.1.4
 	github.com/google/go-containerregistry v0.21.9
 	github.com/shirou/gopsutil/v4 v4.26.4
 	github.com/stretchr/testify v1.11.1

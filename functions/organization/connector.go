@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"aphex.io/platform/functions/internal/cloudflare"
+	"aphex.io/platform/functions/internal/kube"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
 )
@@ -18,8 +19,6 @@ const (
 	connectorConfigFile = "config.yaml"
 	connectorConfigDir  = "/etc/cloudflared/config"
 	credentialsDir      = "/etc/cloudflared/credentials"
-	// podUser is the user of the images, given by number so that the kubelet can tell that it is not root.
-	podUser = 65532
 	// metricsPort serves /ready, which fails while there is no connection to Cloudflare.
 	metricsPort = 2000
 
@@ -82,18 +81,13 @@ func connector(set *settings.Settings, configuration string, credentials object.
 					// cloudflared takes up to 30 s to finish the requests that are under way.
 					TerminationGracePeriodSeconds: new(int64(45)),
 					TopologySpreadConstraints:     spreadOverNodes(n.ConnectorPods()),
-					SecurityContext:               unprivilegedPod(),
+					SecurityContext:               kube.UnprivilegedPod(),
 					Containers:                    []corev1.Container{connectorContainer(set)},
 					Volumes: []corev1.Volume{
 						{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 							LocalObjectReference: corev1.LocalObjectReference{Name: connectorConfig},
 						}}},
-						{Name: "credentials", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
-							SecretName: n.Credentials,
-							Items: []corev1.KeyToPath{
-								{Key: cloudflare.CredentialsKey, Path: cloudflare.CredentialsKey},
-							},
-						}}},
+						kube.SecretVolume("credentials", n.Credentials, cloudflare.CredentialsKey),
 					},
 				},
 			},
@@ -109,8 +103,8 @@ func connectorContainer(set *settings.Settings) corev1.Container {
 		Args:  []string{"tunnel", "--config", connectorConfigDir + "/" + connectorConfigFile, "run"},
 		Ports: []corev1.ContainerPort{{Name: "metrics", ContainerPort: metricsPort, Protocol: corev1.ProtocolTCP}},
 		Resources: corev1.ResourceRequirements{
-			Requests: resources("50m", "64Mi"),
-			Limits:   resources("500m", "256Mi"),
+			Requests: kube.Resources("50m", "64Mi"),
+			Limits:   kube.Resources("500m", "256Mi"),
 		},
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "config", MountPath: connectorConfigDir, ReadOnly: true},
@@ -121,24 +115,7 @@ func connectorContainer(set *settings.Settings) corev1.Container {
 		LivenessProbe: &corev1.Probe{
 			ProbeHandler: ready, InitialDelaySeconds: 60, PeriodSeconds: 30, TimeoutSeconds: 5, FailureThreshold: 10,
 		},
-		SecurityContext: unprivilegedContainer(),
-	}
-}
-
-func unprivilegedPod() *corev1.PodSecurityContext {
-	return &corev1.PodSecurityContext{
-		RunAsNonRoot:   new(true),
-		RunAsUser:      new(int64(podUser)),
-		RunAsGroup:     new(int64(podUser)),
-		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-	}
-}
-
-func unprivilegedContainer() *corev1.SecurityContext {
-	return &corev1.SecurityContext{
-		AllowPrivilegeEscalation: new(false),
-		ReadOnlyRootFilesystem:   new(true),
-		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SecurityContext: kube.UnprivilegedContainer(),
 	}
 }
 

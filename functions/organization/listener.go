@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -88,8 +87,8 @@ func eventListener(xr *v1alpha1.XOrganization, keys *keyring, l listener, n name
 					Containers: []tekton.Container{{
 						Env: listenerEnv(n),
 						Resources: corev1.ResourceRequirements{
-							Requests: resources("20m", "64Mi"),
-							Limits:   resources("500m", "512Mi"),
+							Requests: kube.Resources("20m", "64Mi"),
+							Limits:   kube.Resources("500m", "512Mi"),
 						},
 					}},
 					TopologySpreadConstraints: spreadOverNodes(listenerPods(l.name)),
@@ -172,12 +171,6 @@ func listenerNetworkPolicy(n names) *networkingv1.NetworkPolicy {
 				}},
 			}},
 		},
-	}
-}
-
-func resources(cpu, memory string) corev1.ResourceList {
-	return corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
+	"aphex.io/platform/functions/internal/kube"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/ping"
 	"aphex.io/platform/functions/internal/settings"
@@ -43,7 +44,7 @@ func webhookTestJob(set *settings.Settings, name string, n names) *batchv1.Job {
 					RestartPolicy:                corev1.RestartPolicyNever,
 					AutomountServiceAccountToken: new(false),
 					EnableServiceLinks:           new(false),
-					SecurityContext:              unprivilegedPod(),
+					SecurityContext:              kube.UnprivilegedPod(),
 					Containers: []corev1.Container{{
 						Name:  webhookTestName,
 						Image: set.WebhookTest.Image,
@@ -52,16 +53,13 @@ func webhookTestJob(set *settings.Settings, name string, n names) *batchv1.Job {
 							"--secret-file=" + webhookTestSecretDir + "/" + webhookSecretKey,
 						},
 						Resources: corev1.ResourceRequirements{
-							Requests: resources("10m", "32Mi"),
-							Limits:   resources("100m", "64Mi"),
+							Requests: kube.Resources("10m", "32Mi"),
+							Limits:   kube.Resources("100m", "64Mi"),
 						},
 						VolumeMounts:    []corev1.VolumeMount{{Name: "secret", MountPath: webhookTestSecretDir, ReadOnly: true}},
-						SecurityContext: unprivilegedContainer(),
+						SecurityContext: kube.UnprivilegedContainer(),
 					}},
-					Volumes: []corev1.Volume{{Name: "secret", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
-						SecretName: webhookSecretName,
-						Items:      []corev1.KeyToPath{{Key: webhookSecretKey, Path: webhookSecretKey}},
-					}}}},
+					Volumes: []corev1.Volume{kube.SecretVolume("secret", webhookSecretName, webhookSecretKey)},
 				},
 			},
 		},

@@ -76,7 +76,7 @@ func waves(spec v1alpha1.PlatformSpec) []wave {
 func application(a platformApplication, git v1alpha1.GitOps, set *settings.Settings) *argocd.Application {
 	meta := meta(set.ArgoCD.Namespace, a.name)
 	meta.Annotations = map[string]string{argocd.SyncWave: strconv.FormatInt(a.wave, 10)}
-	return &argocd.Application{
+	app := &argocd.Application{
 		TypeMeta:   metav1.TypeMeta{APIVersion: argocd.APIVersion, Kind: "Application"},
 		ObjectMeta: meta,
 		Spec: argocd.ApplicationSpec{
@@ -94,6 +94,10 @@ func application(a platformApplication, git v1alpha1.GitOps, set *settings.Setti
 			},
 		},
 	}
+	if a.name == authApplication {
+		keepScale(app)
+	}
+	return app
 }
 
 // The words of Argo CD.

@@ -10,6 +10,9 @@ import (
 // applicationSlug is the platform's application at Authentik, which is part of the issuer that Dex knows it by.
 const applicationSlug = "platform-services"
 
+// dexProviderName is by which the provider that Dex logs in with is found again.
+const dexProviderName = "Dex OIDC Provider"
+
 // blueprint is a file from which Authentik sets itself up, see https://docs.goauthentik.io/customize/blueprints/v1/structure/.
 type blueprint struct {
 	Version  int               `yaml:"version"`
@@ -105,7 +108,7 @@ func dexProvider(spec v1alpha1.PlatformSpec) blueprintEntry {
 	return blueprintEntry{
 		Model:       "authentik_providers_oauth2.oauth2provider",
 		ID:          "provider",
-		Identifiers: map[string]any{"name": "Dex OIDC Provider"},
+		Identifiers: map[string]any{"name": dexProviderName},
 		Attrs: map[string]any{
 			"authorization_flow":         find("authentik_flows.flow", "slug", "default-provider-authorization-implicit-consent"),
 			"invalidation_flow":          find("authentik_flows.flow", "slug", "default-provider-invalidation-flow"),

@@ -62,6 +62,7 @@ func Compose(xr *v1alpha1.XPlatform, seen *object.Observed) (*object.Desired, er
 		return nil, err
 	}
 	addLogin(c)
+	addConfigSync(c, secrets)
 	addArgoCDLogin(c, secrets)
 	addTekton(c, secrets)
 	addCertificates(c)

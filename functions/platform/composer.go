@@ -44,6 +44,15 @@ func (g gate) and(other gate) gate {
 	return other
 }
 
+// verdict is the condition of what is closed altogether: nothing is missing, but what nobody asked for did not come about.
+func (g gate) verdict(condition string) object.Condition {
+	status := object.True
+	if g.reason == reasonNotRequested {
+		status = object.Unknown
+	}
+	return object.Condition{Type: condition, Status: status, Reason: g.reason, Message: g.message}
+}
+
 // installed is shut while a CRD is missing.
 func installed(seen *object.Observed, version string, crds ...string) gate {
 	g := always

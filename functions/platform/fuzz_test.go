@@ -58,7 +58,7 @@ func FuzzCompose(f *testing.F) {
 		require.Equal(t, d.Status, again.Status)
 		require.Equal(t, d.Conditions, again.Conditions)
 
-		require.Len(t, d.Conditions, 9)
+		require.Len(t, d.Conditions, 10)
 		require.Contains(t, []string{"Pending", "Ready", "Failed"}, d.Phase)
 		require.Equal(t, d.Phase == "Ready", d.Ready)
 		for key := range cluster.Composed {

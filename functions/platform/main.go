@@ -1,11 +1,20 @@
 // Command function-platform is the composition function of the Platform API: it turns one XPlatform into what the other APIs
 // stand on, that is login, certificates, the applications that Argo CD deploys, and the rights of three groups. It leaves
-// organizations, repositories and their pipelines to the other functions.
+// organizations, repositories and their pipelines to the other functions. With the argument sync-config it is what runs in the
+// pod that connects Authentik and Dex instead.
 package main
 
 import (
+	"os"
+
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	"aphex.io/platform/functions/internal/runner"
+	"aphex.io/platform/functions/platform/configsync"
 )
 
-func main() { runner.Main("function-platform", v1alpha1.CRDName, Compose) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == configsync.Command {
+		os.Exit(configsync.Main(os.Args[2:], os.Stdout))
+	}
+	runner.Main("function-platform", v1alpha1.CRDName, Compose)
+}

@@ -38,13 +38,15 @@ const (
 	dexCertificate   = "dex-tls"
 )
 
-// The Secrets of what Dex shares with each of its clients.
+// The Secrets of what Dex shares with Authentik and with each of its clients, and of the token for Authentik's API.
 const (
 	dexSecrets       = "dex-secrets"
 	argoCDClient     = "dex-client-argocd"
 	tektonClient     = "dex-client-tekton-dashboard"
 	kubernetesClient = "dex-client-kubernetes"
 	clientSecretKey  = "client-secret"
+	apiTokenSecret   = "authentik-api-token"
+	apiTokenKey      = "token"
 )
 
 const managedBy = "platform-controller"

@@ -28,7 +28,7 @@ func generatedSecrets() []generatedSecret {
 	return []generatedSecret{
 		{"authentik-postgresql", []randomField{{"postgresql-password", 32}, {"postgresql-postgres-password", 32}}},
 		{"authentik-secrets", []randomField{{"secret-key", 50}, {"admin-password", 32}}},
-		{"authentik-api-token", []randomField{{"token", 32}}},
+		{apiTokenSecret, []randomField{{apiTokenKey, 32}}},
 		{dexSecrets, []randomField{{clientSecretKey, 32}}},
 		{argoCDClient, []randomField{{clientSecretKey, 32}}},
 		{tektonClient, []randomField{{clientSecretKey, 32}}},

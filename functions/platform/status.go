@@ -15,6 +15,7 @@ const (
 	conditionNamespace    = "NamespaceReady"
 	conditionSecrets      = "SecretsReady"
 	conditionLogin        = "LoginReady"
+	conditionConfigSync   = "ConfigSynced"
 	conditionArgoCDLogin  = "ArgoCDLoginReady"
 	conditionTekton       = "TektonAccessReady"
 	conditionCertificates = "CertificatesReady"
@@ -125,7 +126,7 @@ func (c *composer) judge(p *part) object.Condition {
 	case len(p.keys) == 0:
 		return object.Condition{Type: p.condition, Status: object.True, Reason: reasonNotRequested}
 	case len(keys) == 0:
-		return object.Condition{Type: p.condition, Status: object.True, Reason: reasonSwitchedOff, Message: c.gates[p.keys[0]].message}
+		return c.gates[p.keys[0]].verdict(p.condition)
 	}
 	bad := object.Condition{Type: p.condition, Status: object.False, Reason: reasonWaiting}
 	for _, key := range keys {
@@ -167,7 +168,7 @@ func refuse(xr *v1alpha1.XPlatform, seen *object.Observed, problems []string) *o
 	d.Phase, d.Failed = v1alpha1.PhaseFailed, true
 	d.Message = "The spec is invalid: " + strings.Join(problems, "; ")
 	for _, condition := range []string{
-		conditionSettings, conditionNamespace, conditionSecrets, conditionLogin, conditionArgoCDLogin,
+		conditionSettings, conditionNamespace, conditionSecrets, conditionLogin, conditionConfigSync, conditionArgoCDLogin,
 		conditionTekton, conditionCertificates, conditionGroups, conditionApplications,
 	} {
 		d.Conditions = append(d.Conditions, object.Condition{

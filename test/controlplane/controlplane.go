@@ -90,7 +90,20 @@ type ControlPlane struct {
 
 // Start starts a control plane and returns when a claim can be applied. On
 // failure nothing is left running.
-func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
+func Start(ctx context.Context, o Options) (*ControlPlane, error) {
+	return begin(ctx, o, func(ctx context.Context, c *ControlPlane) error { return c.start(ctx, o) })
+}
+
+// StartAPIServer starts an API server alone, with arguments and an environment
+// beside its own, for what Start must not be configured with. There are no
+// controllers: what is applied stays as it is.
+func StartAPIServer(ctx context.Context, o Options, arguments, environment []string) (*ControlPlane, error) {
+	return begin(ctx, o, func(ctx context.Context, c *ControlPlane) error {
+		return c.startAPIServer(ctx, arguments, environment)
+	})
+}
+
+func begin(ctx context.Context, o Options, start func(context.Context, *ControlPlane) error) (_ *ControlPlane, err error) {
 	began := time.Now()
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -113,7 +126,7 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 		c.failed(nil)
 	}()
 
-	if err := c.start(ctx, o); err != nil {
+	if err := start(ctx, c); err != nil {
 		return nil, err
 	}
 	c.log("control plane ready after %s: %s", since(began), c.admin.Host)
@@ -167,7 +180,7 @@ func (c *ControlPlane) start(ctx context.Context, o Options) error {
 	mtls := make(chan error, 1)
 	go func() { mtls <- c.pki.makeCrossplaneCA() }()
 
-	if err := c.stage("API server", func() error { return c.startAPIServer(ctx) }); err != nil {
+	if err := c.stage("API server", func() error { return c.startAPIServer(ctx, nil, nil) }); err != nil {
 		return err
 	}
 	if err := <-mtls; err != nil {

@@ -63,8 +63,9 @@ func (c *ControlPlane) Binary(name string) string {
 	return filepath.Join(c.root, ".cache", "bin", name)
 }
 
-// startAPIServer starts etcd and the API server.
-func (c *ControlPlane) startAPIServer(ctx context.Context) error {
+// startAPIServer starts etcd and the API server, with arguments and an
+// environment beside its own.
+func (c *ControlPlane) startAPIServer(ctx context.Context, arguments, environment []string) error {
 	etcd := &process{
 		name:   "etcd",
 		binary: c.Binary("etcd"),
@@ -105,9 +106,10 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) error {
 	apiserver := &process{
 		name:   "kube-apiserver",
 		binary: c.Binary("kube-apiserver"),
+		env:    environment,
 		ports:  1,
 		args: func(port []int) []string {
-			return []string{
+			return append([]string{
 				"--etcd-servers=" + loopbackURL("http", etcd.port[0]),
 				"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port[0]),
 				"--cert-dir=" + filepath.Join(c.dir, "apiserver"),
@@ -123,7 +125,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) error {
 				"--authorization-mode=RBAC",
 				"--allow-privileged=true",
 				"--profiling=false",
-			}
+			}, arguments...)
 		},
 		ready: func(ctx context.Context, port []int) (bool, string) {
 			return get(ctx, tlsConfig, loopbackURL("https", port[0])+"/readyz")

@@ -61,7 +61,22 @@ type ApplicationSpec struct {
 	Source      Source                 `json:"source"`
 	Destination ApplicationDestination `json:"destination"`
 	SyncPolicy  SyncPolicy             `json:"syncPolicy"`
+	// IgnoreDifferences are fields in which a cluster may differ from Git.
+	IgnoreDifferences []IgnoreDifference `json:"ignoreDifferences,omitempty"`
 }
+
+// IgnoreDifference is some fields of one object. Argo CD still sets them when it makes the object, and with
+// RespectIgnoreDifferences never after that.
+type IgnoreDifference struct {
+	Group        string   `json:"group"`
+	Kind         string   `json:"kind"`
+	Namespace    string   `json:"namespace"`
+	Name         string   `json:"name"`
+	JSONPointers []string `json:"jsonPointers"`
+}
+
+// RespectIgnoreDifferences is a sync option.
+const RespectIgnoreDifferences = "RespectIgnoreDifferences=true"
 
 // Source is a folder of a Git repository.
 type Source struct {

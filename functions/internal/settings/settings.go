@@ -42,6 +42,7 @@ type Settings struct {
 	Cloudflare   Cloudflare   `json:"cloudflare"`
 	Cloudflared  Cloudflared  `json:"cloudflared"`
 	WebhookTest  WebhookTest  `json:"webhookTest"`
+	ConfigSync   ConfigSync   `json:"configSync"`
 	ArgoCD       ArgoCD       `json:"argocd"`
 	Tenant       Tenant       `json:"tenant"`
 	Integrations Integrations `json:"integrations"`
@@ -92,6 +93,12 @@ type Cloudflared struct {
 // WebhookTest is what sends a ping to an organization's webhook on request.
 type WebhookTest struct {
 	// Image is that of function-organization; empty means that there are no tests.
+	Image string `json:"image"`
+}
+
+// ConfigSync is what connects Authentik and Dex.
+type ConfigSync struct {
+	// Image is that of function-platform; empty means that somebody else connects them.
 	Image string `json:"image"`
 }
 
@@ -210,6 +217,9 @@ func (s *Settings) validate() field.ErrorList {
 	}
 	if strings.ContainsAny(s.WebhookTest.Image, " \t\n") {
 		bad(data.Child("webhookTest", "image"), s.WebhookTest.Image, "must be the image reference of function-organization")
+	}
+	if strings.ContainsAny(s.ConfigSync.Image, " \t\n") {
+		bad(data.Child("configSync", "image"), s.ConfigSync.Image, "must be the image reference of function-platform")
 	}
 	if r := s.Cloudflared.Replicas; r < 1 || r > 25 {
 		bad(data.Child("cloudflared", "replicas"), r, "must be 1 to 25, the most connectors that one tunnel may have")

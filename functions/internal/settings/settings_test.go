@@ -42,6 +42,7 @@ listener: {shards: 0}
 cloudflare: {accountID: "", zone: "", providerConfig: {kind: ClusterProviderConfig, name: default}, accounts: null}
 cloudflared: {image: "docker.io/cloudflare/cloudflared:2026.4.0", replicas: 2}
 webhookTest: {image: ""}
+configSync: {image: ""}
 argocd: {namespace: argocd}
 tenant:
   quota: {requests.cpu: "4", requests.memory: 8Gi, limits.cpu: "8", limits.memory: 16Gi, persistentvolumeclaims: "5", pods: "20"}
@@ -77,6 +78,7 @@ podSecurity: restricted
 listener: {shards: 8}
 cloudflare: {accountID: 0123456789abcdef0123456789abcdef, zone: example.org, providerConfig: {kind: ProviderConfig, name: cf}}
 cloudflared: {image: "registry.example.org/cloudflared:1", replicas: 3}
+configSync: {image: "registry.example.org/function-platform:v1"}
 argocd: {namespace: gitops}
 tenant:
   quota: {pods: "7"}
@@ -96,6 +98,7 @@ integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare:
 			ProviderConfig: settings.ProviderConfig{Kind: "ProviderConfig", Name: "cf"},
 		},
 		Cloudflared: settings.Cloudflared{Image: "registry.example.org/cloudflared:1", Replicas: 3},
+		ConfigSync:  settings.ConfigSync{Image: "registry.example.org/function-platform:v1"},
 		ArgoCD:      settings.ArgoCD{Namespace: "gitops"},
 		Tenant: settings.Tenant{
 			Quota: map[string]string{
@@ -122,7 +125,7 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 	cases := map[string]struct{ data, want string }{
 		"an unknown setting": {
 			"webhookdomain: example.org",
-			`data: unknown field "webhookdomain"; the settings are approvedGitHubOrganizations, argocd, cloudflare, cloudflared, integrations, listener, podSecurity, reservedNamespaces, tenant, webhookDomain, webhookTest`,
+			`data: unknown field "webhookdomain"; the settings are approvedGitHubOrganizations, argocd, cloudflare, cloudflared, configSync, integrations, listener, podSecurity, reservedNamespaces, tenant, webhookDomain, webhookTest`,
 		},
 		"an unknown setting further down":                  {"cloudflare: {providerConfig: {nam: x}}", `data: unknown field "cloudflare.providerConfig.nam"`},
 		"two unknown settings":                             {"a: 1\nb: 2", "unknown field \"a\"\nunknown field \"b\""},
@@ -153,6 +156,7 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 		"no image":                                         {`cloudflared: {image: ""}`, `data.cloudflared.image: Invalid value: "": must be an image reference`},
 		"an image with a blank":                            {`cloudflared: {image: "a b"}`, `data.cloudflared.image: Invalid value: "a b"`},
 		"an image for tests with a blank":                  {`webhookTest: {image: "a b"}`, `data.webhookTest.image: Invalid value: "a b"`},
+		"an image for the config sync with a blank":        {`configSync: {image: "a b"}`, `data.configSync.image: Invalid value: "a b"`},
 		"fewer than no shards":                             {"listener: {shards: -1}", "data.listener.shards: Invalid value: -1: must be 0 to 32"},
 		"thirty-three shards":                              {"listener: {shards: 33}", "data.listener.shards: Invalid value: 33: must be 0 to 32"},
 		"no connector":                                     {"cloudflared: {replicas: 0}", "data.cloudflared.replicas: Invalid value: 0: must be 1 to 25"},

@@ -1,0 +1,207 @@
+// Package configsync is the program that connects login's two halves: it waits for Authentik, gives the OAuth2 provider that
+// is Dex's the client secret that Dex has, starts Dex, and checks that both serve what their clients will ask for. It runs
+// in a pod, not in a composition function, and leaves to the function to make that pod and to tell people what came of it: an
+// Outcome is also the exit code. It may run at any time, as often as one likes, and twice at once: what is right is left alone.
+package configsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// Command is the first argument of a program that shall do this.
+const Command = "sync-config"
+
+const (
+	// firstPause is the time before the second try of a step; each later one is twice as long, up to longestPause.
+	firstPause, longestPause = time.Second, 15 * time.Second
+	// timeout is the time for one try.
+	timeout = 10 * time.Second
+)
+
+// Outcome is what came of a run.
+type Outcome int
+
+// The outcomes, by what is at fault. Their values are exit codes, so they stay.
+const (
+	Synced             Outcome = 0
+	CannotStart        Outcome = 2
+	Interrupted        Outcome = 3
+	NoAuthentik        Outcome = 20
+	TokenRefused       Outcome = 21
+	NoProvider         Outcome = 22
+	ManyProviders      Outcome = 23
+	NotTaken           Outcome = 24
+	AuthentikDiscovery Outcome = 25
+	NotScaled          Outcome = 26
+	NotAvailable       Outcome = 27
+	DexDiscovery       Outcome = 28
+)
+
+var meanings = map[Outcome]string{
+	Synced:             "Authentik and Dex are connected",
+	CannotStart:        "it could not start; see the log of its pod",
+	Interrupted:        "it was stopped before it was done",
+	NoAuthentik:        "Authentik did not become ready",
+	TokenRefused:       "Authentik refuses the API token",
+	NoProvider:         "Authentik has no OAuth2 provider for Dex",
+	ManyProviders:      "Authentik has more than one OAuth2 provider that could be Dex's",
+	NotTaken:           "Authentik did not take the client credentials",
+	AuthentikDiscovery: "Authentik does not serve the discovery document that Dex needs",
+	NotScaled:          "the Deployment of Dex could not be scaled",
+	NotAvailable:       "Dex did not become available",
+	DexDiscovery:       "Dex does not serve the discovery document of its issuer",
+}
+
+// String says it in words.
+func (o Outcome) String() string {
+	if meaning, ok := meanings[o]; ok {
+		return meaning
+	}
+	return fmt.Sprintf("it ended with exit code %d", int(o))
+}
+
+// Failures are the exit codes of outcomes that a second run would have too, unless somebody does something, in order.
+func Failures() []int32 {
+	var codes []int32
+	for o := range meanings {
+		if o != Synced && o != Interrupted {
+			codes = append(codes, int32(o))
+		}
+	}
+	slices.Sort(codes)
+	return codes
+}
+
+// Target says what is connected.
+type Target struct {
+	// Authentik is the URL of Authentik, under which its API is; Token is the API token.
+	Authentik, Token string
+	// Provider is how to recognize the OAuth2 provider of Dex, and what it shall have.
+	Provider Wanted
+	// AuthentikIssuer is what Authentik shall call itself towards Dex.
+	AuthentikIssuer string
+	// Dex is the URL under which Dex is reached, DexIssuer what it shall call itself.
+	Dex, DexIssuer string
+	// Namespace and Deployment name the Deployment of Dex.
+	Namespace, Deployment string
+}
+
+// Run connects the two and reports each step on the log. The error says why the outcome is not Synced.
+func (t Target) Run(ctx context.Context, cluster *rest.Config, log io.Writer) (Outcome, error) {
+	return t.run(ctx, cluster, &patience{log: log, first: firstPause, longest: longestPause})
+}
+
+func (t Target) run(ctx context.Context, cluster *rest.Config, p *patience) (Outcome, error) {
+	// A redirect would carry the token to somewhere else.
+	web := &http.Client{Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	dex, err := newDeployment(cluster, t.Namespace, t.Deployment)
+	if err != nil {
+		return CannotStart, err
+	}
+	authentik := newAuthentik(web, t.Authentik, t.Token, t.Provider.ClientSecret)
+	var provider Provider
+	for _, step := range []struct {
+		what    string
+		failing Outcome
+		try     func(context.Context) error
+	}{
+		{"Authentik is ready at " + t.Authentik, NoAuthentik, authentik.Ready},
+		{"Authentik has an OAuth2 provider for Dex", NoProvider, func(ctx context.Context) error {
+			all, err := authentik.Providers(ctx)
+			if err == nil {
+				provider, err = t.Provider.find(all)
+			}
+			return err
+		}},
+		{"the provider has the client credentials of Dex", NotTaken, func(ctx context.Context) error {
+			return t.Provider.give(ctx, authentik, provider, p)
+		}},
+		{"Authentik serves discovery for " + t.AuthentikIssuer, AuthentikDiscovery, func(ctx context.Context) error {
+			return discover(ctx, web, t.AuthentikIssuer, t.AuthentikIssuer)
+		}},
+		{dex.ref() + " is scaled up", NotScaled, dex.scaleUp},
+		{dex.ref() + " is available", NotAvailable, dex.available},
+		{"Dex serves discovery for " + t.DexIssuer, DexDiscovery, func(ctx context.Context) error {
+			return discover(ctx, web, t.Dex, t.DexIssuer)
+		}},
+	} {
+		if err := p.until(ctx, step.what, step.try); err != nil {
+			return outcomeOf(ctx, step.failing, err), err
+		}
+	}
+	return Synced, nil
+}
+
+// outcomeOf is what a step that failed says, unless its error says more.
+func outcomeOf(ctx context.Context, failing Outcome, err error) Outcome {
+	var found *notOneError
+	switch {
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return Interrupted
+	case errors.Is(err, ErrUnauthorized):
+		return TokenRefused
+	case errors.Is(err, ErrUnavailable):
+		return NoAuthentik
+	case errors.As(err, &found) && len(found.names) > 0:
+		return ManyProviders
+	default:
+		return failing
+	}
+}
+
+// finalError is a failure that waiting does not heal.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+// patience is how a step is tried again.
+type patience struct {
+	log            io.Writer
+	first, longest time.Duration
+}
+
+// until tries a step until it works, it never can, or the context ends. What stands in the way is told once.
+func (p *patience) until(ctx context.Context, what string, try func(context.Context) error) error {
+	var last error
+	for pause := p.first; ; pause = min(2*pause, p.longest) {
+		err := p.once(ctx, try)
+		var final finalError
+		switch {
+		case err == nil:
+			p.say("ok: %s", what)
+			return nil
+		case errors.As(err, &final):
+			return fmt.Errorf("not done: %s: %w", what, err)
+		case last == nil || ctx.Err() == nil:
+			if last == nil || last.Error() != err.Error() {
+				p.say("waiting: %s: %v", what, err)
+			}
+			last = err // One that was cut off would say less than the one before.
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not done: %s: %w; seen last: %w", what, context.Cause(ctx), last)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (p *patience) once(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return try(ctx)
+}
+
+func (p *patience) say(format string, args ...any) {
+	// A log that is gone changes nothing.
+	_, _ = io.WriteString(p.log, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")+"\n")
+}

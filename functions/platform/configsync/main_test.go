@@ -1,0 +1,83 @@
+package configsync
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// arguments are what the program is started with in this world.
+func (w *world) arguments(t *testing.T) []string {
+	t.Helper()
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["it"] = &clientcmdapi.Cluster{Server: w.url, CertificateAuthorityData: w.ca}
+	config.AuthInfos["it"] = &clientcmdapi.AuthInfo{Token: w.access().BearerToken}
+	config.Contexts["it"] = &clientcmdapi.Context{Cluster: "it", AuthInfo: "it"}
+	config.CurrentContext = "it"
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(*config, kubeconfig))
+	to := w.target
+	return []string{
+		"--authentik-url=" + to.Authentik, "--authentik-token-file=" + file("token", to.Token+"\n"), "--authentik-issuer=" + to.AuthentikIssuer,
+		"--provider-name=" + to.Provider.Name, "--client-id=" + to.Provider.ClientID, "--redirect-uri=" + to.Provider.RedirectURI,
+		"--client-secret-file=" + file("secret", to.Provider.ClientSecret), "--dex-url=" + to.Dex, "--dex-issuer=" + to.DexIssuer,
+		"--dex-namespace=" + to.Namespace, "--dex-deployment=" + to.Deployment, "--kubeconfig=" + kubeconfig, "--timeout=1m",
+	}
+}
+
+func TestTheProgramEndsWithTheOutcomeAndKeepsItsSecrets(t *testing.T) {
+	for name, c := range map[string]struct {
+		arrange func(*world)
+		more    []string
+		want    Outcome
+		log     string
+	}{
+		"all is well":                    {nil, nil, Synced, "done: Authentik and Dex are connected\n"},
+		"a token that is refused":        {func(w *world) { w.target.Token = "refused-token" }, []string{"--timeout=200ms"}, TokenRefused, "failed: Authentik refuses the API token; not done: Authentik has an OAuth2 provider for Dex: not within 200ms"},
+		"a secret that is empty":         {func(w *world) { w.target.Provider.ClientSecret = "\n" }, nil, CannotStart, "--client-secret-file: "},
+		"a token that is not there":      {nil, []string{"--authentik-token-file=/nowhere"}, CannotStart, "--authentik-token-file: open /nowhere"},
+		"no name":                        {nil, []string{"--provider-name="}, CannotStart, "--provider-name is required: the name of Authentik's OAuth2 provider for Dex"},
+		"a URL without a host":           {nil, []string{"--dex-url=dex.home.local"}, CannotStart, "--dex-url: it is not a URL with http:// or https:// and a host"},
+		"a URL with a password":          {nil, []string{"--authentik-url=http://me:hunter2@authentik"}, CannotStart, "--authentik-url: it may not hold a user"},
+		"an argument that is unknown":    {nil, []string{"--else"}, CannotStart, "flag provided but not defined: -else"},
+		"no access outside of a cluster": {nil, []string{"--kubeconfig="}, CannotStart, "no access to the cluster: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("KUBERNETES_SERVICE_HOST", "") // The test may run in a pod.
+			w := newWorld(t)
+			w.addDex()
+			if c.arrange != nil {
+				c.arrange(w)
+			}
+			log := &bytes.Buffer{}
+			require.Equal(t, int(c.want), Main(slices.Concat(w.arguments(t), c.more), log), log)
+			require.Contains(t, log.String(), c.log)
+			for _, hidden := range []string{apiToken, "refused-token", secret, "hunter2"} {
+				require.NotContains(t, log.String(), hidden)
+			}
+		})
+	}
+}
+
+func TestAllThatIsMissingIsToldAtOnce(t *testing.T) {
+	log := &bytes.Buffer{}
+	require.Equal(t, int(CannotStart), Main(nil, log))
+	for _, name := range []string{
+		"authentik-url", "authentik-token-file", "authentik-issuer", "provider-name", "client-id", "redirect-uri", "client-secret-file",
+		"dex-url", "dex-issuer", "dex-namespace", "dex-deployment",
+	} {
+		require.Contains(t, log.String(), "--"+name+" is required: ")
+	}
+}

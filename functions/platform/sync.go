@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/argocd"
+	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
+	"aphex.io/platform/functions/platform/configsync"
+)
+
+const (
+	keySyncAccount = "config-sync-service-account"
+	keySyncRole    = "config-sync-role"
+	keySyncBinding = "config-sync-role-binding"
+
+	// syncName is what the job runs as; it also begins the name of each Job, and its key, see syncJobName.
+	syncName = "config-sync"
+
+	// authApplication deploys Authentik and Dex; dexDeployment is Dex in it, and dexPort where it is reached in the cluster.
+	authApplication = "platform-auth"
+	dexDeployment   = "dex"
+	dexPort         = 5556
+
+	syncTokenDir  = "/etc/config-sync/authentik"
+	syncSecretDir = "/etc/config-sync/dex"
+	// syncPatience is how long one pod waits for Authentik and Dex, and syncDeadline is for all pods together, in seconds.
+	syncPatience = "1h"
+	syncDeadline = 2 * 60 * 60
+)
+
+// addConfigSync adds what connects Authentik and Dex once both are about to be deployed.
+func addConfigSync(c *composer, v *vault) {
+	c.begin(conditionConfigSync)
+	on := always
+	if c.set.ConfigSync.Image == "" {
+		on = gate{state: closed, reason: reasonNotRequested, message: fmt.Sprintf("EnvironmentConfig %s has no configSync.image to run", settings.Name)}
+	}
+	c.exclusive(on, c.home, keySyncAccount, kube.ServiceAccount(meta(authNamespace, syncName)), object.ReadyWhenSeen)
+	c.exclusive(on, c.home, keySyncRole, syncRole(), object.ReadyWhenSeen)
+	c.exclusive(on, c.home && c.has(keySyncRole), keySyncBinding, syncRoleBinding(), object.ReadyWhenSeen)
+	job := syncJob(c.spec, c.set, v)
+	due := c.home && v.hasSyncSecrets() && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin()
+	c.exclusive(on, due, job.Name, job, synced)
+}
+
+// hasSyncSecrets tells whether a pod could mount what the job needs. A Secret that somebody else made may lack it.
+func (v *vault) hasSyncSecrets() bool {
+	return v.stored([]string{dexSecrets, apiTokenSecret}) && v.client(dexSecrets) != "" && v.values[apiTokenSecret][apiTokenKey] != ""
+}
+
+// deploysLogin tells whether Argo CD was told to deploy Authentik and Dex, or somebody else does that.
+func (c *composer) deploysLogin() bool {
+	if c.argoCD.state == closed {
+		return true
+	}
+	for _, w := range waves(c.spec) {
+		for _, a := range w.applications {
+			if a.name == authApplication {
+				return c.has(keyApplication + authApplication)
+			}
+		}
+	}
+	return true
+}
+
+// keepScale lets Git have Dex without replicas: Argo CD, which heals what differs, would stop again what the job has started.
+func keepScale(app *argocd.Application) {
+	app.Spec.IgnoreDifferences = []argocd.IgnoreDifference{{
+		Group: "apps", Kind: "Deployment", Namespace: authNamespace, Name: dexDeployment, JSONPointers: []string{"/spec/replicas"},
+	}}
+	if options := app.Spec.SyncPolicy.SyncOptions; !slices.Contains(options, argocd.RespectIgnoreDifferences) {
+		app.Spec.SyncPolicy.SyncOptions = append(slices.Clone(options), argocd.RespectIgnoreDifferences)
+	}
+}
+
+// syncRole lets the job start Dex, and nothing else: neither can it change what Dex runs, nor read any Secret.
+func syncRole() *rbacv1.Role {
+	return kube.Role(meta(authNamespace, syncName),
+		kube.NamedRule("apps", "deployments", dexDeployment, "get"),
+		kube.NamedRule("apps", "deployments/scale", dexDeployment, "patch"))
+}
+
+func syncRoleBinding() *rbacv1.RoleBinding {
+	return kube.RoleBinding(meta(authNamespace, syncName), syncName, kube.ServiceAccountSubject(authNamespace, syncName))
+}
+
+// syncJob runs the program that connects the two. A Job cannot be changed, so another one takes its place when what it connects
+// is another; it stays after it has ended, since one that went by itself would be made again.
+func syncJob(spec v1alpha1.PlatformSpec, set *settings.Settings, v *vault) *batchv1.Job {
+	arguments := syncArguments(spec)
+	return &batchv1.Job{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+		ObjectMeta: meta(authNamespace, syncJobName(arguments, set.ConfigSync.Image, v)),
+		Spec: batchv1.JobSpec{
+			BackoffLimit:          new(int32(6)),
+			ActiveDeadlineSeconds: new(int64(syncDeadline)),
+			// Pods that nodes or people end are replaced; what the program says of itself is the result.
+			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
+				Action: batchv1.PodFailurePolicyActionFailJob,
+				OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+					Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: configsync.Failures(),
+				},
+			}}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+				Spec: corev1.PodSpec{
+					RestartPolicy:      corev1.RestartPolicyNever,
+					ServiceAccountName: syncName,
+					EnableServiceLinks: new(false),
+					SecurityContext:    kube.UnprivilegedPod(),
+					Containers: []corev1.Container{{
+						Name:  syncName,
+						Image: set.ConfigSync.Image,
+						Args:  arguments,
+						Resources: corev1.ResourceRequirements{
+							Requests: kube.Resources("10m", "32Mi"),
+							Limits:   kube.Resources("100m", "64Mi"),
+						},
+						VolumeMounts: []corev1.VolumeMount{
+							{Name: "token", MountPath: syncTokenDir, ReadOnly: true},
+							{Name: "secret", MountPath: syncSecretDir, ReadOnly: true},
+						},
+						SecurityContext: kube.UnprivilegedContainer(),
+					}},
+					Volumes: []corev1.Volume{
+						kube.SecretVolume("token", apiTokenSecret, apiTokenKey),
+						kube.SecretVolume("secret", dexSecrets, clientSecretKey),
+					},
+				},
+			},
+		},
+	}
+}
+
+// syncArguments take Authentik's URL from what Dex knows it by, and reach Dex within the cluster, where its host may have no
+// name.
+func syncArguments(spec v1alpha1.PlatformSpec) []string {
+	authentik, dex := origin(spec.Auth.AuthentikIssuer), dexService()
+	if issuer, err := url.Parse(spec.IssuerURL()); err == nil {
+		dex += strings.TrimSuffix(issuer.Path, "/")
+	}
+	return []string{
+		configsync.Command,
+		"--authentik-url=" + authentik,
+		"--authentik-token-file=" + syncTokenDir + "/" + apiTokenKey,
+		"--authentik-issuer=" + spec.Auth.AuthentikIssuer,
+		"--provider-name=" + dexProviderName,
+		"--client-id=" + dexClientID,
+		"--redirect-uri=" + callbackURL(spec),
+		"--client-secret-file=" + syncSecretDir + "/" + clientSecretKey,
+		"--dex-url=" + dex,
+		"--dex-issuer=" + spec.IssuerURL(),
+		"--dex-namespace=" + authNamespace,
+		"--dex-deployment=" + dexDeployment,
+		"--timeout=" + syncPatience,
+	}
+}
+
+// dexService is where Dex is reached within the cluster.
+func dexService() string {
+	return fmt.Sprintf("http://%s.%s.svc.cluster.local:%d", dexDeployment, authNamespace, dexPort)
+}
+
+// origin is a URL without its path.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// syncJobName is the name, and the key, of the Job that connects these two with these secrets.
+func syncJobName(arguments []string, image string, v *vault) string {
+	return syncName + "-" + object.Hash([]byte(strings.Join(arguments, "\n")), []byte(image),
+		[]byte(v.client(dexSecrets)), []byte(v.values[apiTokenSecret][apiTokenKey]))
+}
+
+// synced is for a Job that has done its work.
+func synced(o object.Object) (bool, string) {
+	switch failed := o.Condition("Failed"); {
+	case o.Deleting():
+		return false, "being deleted"
+	case o.Condition("Complete").Status == object.True:
+		return true, ""
+	case failed.Status == object.True:
+		return false, "it failed: " + syncFailure(failed) + "; delete it to try again"
+	default:
+		return false, "it is connecting Authentik and Dex"
+	}
+}
+
+// exitCode is where Kubernetes says with which code a container ended that made its Job fail.
+var exitCode = regexp.MustCompile(`exit code ([0-9]{1,3}) `)
+
+func syncFailure(failed object.Condition) string {
+	if match := exitCode.FindStringSubmatch(failed.Message); failed.Reason == batchv1.JobReasonPodFailurePolicy && match != nil {
+		code, _ := strconv.Atoi(match[1]) // three digits: cannot fail
+		return configsync.Outcome(code).String()
+	}
+	return "it did not get to an end (" + failed.Reason + "); see its events and those of its pods"
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/structpb"
+	batchv1 "k8s.io/api/batch/v1"
+
+	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/argocd"
+	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
+)
+
+func TestTheJobReachesAuthentikAndDexWhereTheyAre(t *testing.T) {
+	for name, c := range map[string]struct {
+		auth v1alpha1.Auth
+		want []string
+	}{
+		"as they are by default": {v1alpha1.Auth{}, []string{
+			"--authentik-url=http://authentik.auth-system.svc.cluster.local:9000",
+			"--authentik-issuer=http://authentik.auth-system.svc.cluster.local:9000/application/o/platform-services/",
+			"--redirect-uri=https://dex.home.local/callback",
+			"--dex-url=http://dex.auth-system.svc.cluster.local:5556", "--dex-issuer=https://dex.home.local",
+		}},
+		"an Authentik outside of the cluster": {v1alpha1.Auth{AuthentikIssuer: "https://id.example.org/application/o/acme/"}, []string{
+			"--authentik-url=https://id.example.org", "--authentik-issuer=https://id.example.org/application/o/acme/",
+		}},
+		"a Dex below a path": {v1alpha1.Auth{Issuer: "https://login.example.org/dex"}, []string{
+			"--redirect-uri=https://login.example.org/dex/callback",
+			"--dex-url=http://dex.auth-system.svc.cluster.local:5556/dex", "--dex-issuer=https://login.example.org/dex",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Subset(t, syncArguments(v1alpha1.PlatformSpec{Auth: c.auth}.WithDefaults()), c.want)
+		})
+	}
+}
+
+func TestTheJobWaitsForWhatItMounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		token, secret string
+		stored, want  bool
+	}{
+		"both are there":                     {"token", "secret", true, true},
+		"both are made in this run":          {"token", "secret", false, false},
+		"somebody's Secret has no token":     {"", "secret", true, false},
+		"somebody's Secret has no other one": {"token", "", true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := &vault{
+				values: map[string]map[string]string{dexSecrets: {clientSecretKey: c.secret}, apiTokenSecret: {apiTokenKey: c.token}},
+				exists: map[string]bool{dexSecrets: c.stored, apiTokenSecret: c.stored},
+			}
+			require.Equal(t, c.want, v.hasSyncSecrets())
+		})
+	}
+}
+
+func TestAnotherJobIsMadeForAnotherThingToConnect(t *testing.T) {
+	spec := v1alpha1.PlatformSpec{}.WithDefaults()
+	name := func(spec v1alpha1.PlatformSpec, image, clientSecret, token string) string {
+		v := &vault{values: map[string]map[string]string{dexSecrets: {clientSecretKey: clientSecret}, apiTokenSecret: {apiTokenKey: token}}}
+		return syncJob(spec, &settings.Settings{ConfigSync: settings.ConfigSync{Image: image}}, v).Name
+	}
+	first := name(spec, "image:v1", "secret", "token")
+	require.Equal(t, first, name(spec, "image:v1", "secret", "token"))
+	require.LessOrEqual(t, len(first), 63, "it is a label of its pods")
+	moved := spec
+	moved.Domain.Dex = "dex.example.org"
+	for change, other := range map[string]string{
+		"another image": name(spec, "image:v2", "secret", "token"), "another secret": name(spec, "image:v1", "other", "token"),
+		"another token": name(spec, "image:v1", "secret", "other"), "another host": name(moved, "image:v1", "secret", "token"),
+	} {
+		require.NotEqual(t, first, other, change)
+	}
+}
+
+// Self-healing would otherwise stop Dex again as soon as the job has started it.
+func TestArgoCDLeavesTheReplicasOfDexAlone(t *testing.T) {
+	git := v1alpha1.GitOps{SyncOptions: []string{"CreateNamespace=true"}}
+	auth := application(platformApplication{name: authApplication}, git, settings.Defaults())
+	require.Equal(t, []argocd.IgnoreDifference{{
+		Group: "apps", Kind: "Deployment", Namespace: "auth-system", Name: "dex", JSONPointers: []string{"/spec/replicas"},
+	}}, auth.Spec.IgnoreDifferences)
+	require.Equal(t, []string{"CreateNamespace=true", "RespectIgnoreDifferences=true"}, auth.Spec.SyncPolicy.SyncOptions)
+	require.Equal(t, []string{"CreateNamespace=true"}, git.SyncOptions)
+
+	git.SyncOptions = []string{"RespectIgnoreDifferences=true"}
+	require.Equal(t, git.SyncOptions, application(platformApplication{name: authApplication}, git, settings.Defaults()).Spec.SyncPolicy.SyncOptions)
+	require.Empty(t, application(platformApplication{name: "platform-crds"}, git, settings.Defaults()).Spec.IgnoreDifferences)
+}
+
+func TestAJobTellsWhatCameOfIt(t *testing.T) {
+	condition := func(conditionType, reason, message string) batchv1.JobStatus {
+		return batchv1.JobStatus{Conditions: []batchv1.JobCondition{{
+			Type: batchv1.JobConditionType(conditionType), Status: "True", Reason: reason, Message: message,
+		}}}
+	}
+	for name, c := range map[string]struct {
+		status batchv1.JobStatus
+		ready  bool
+		why    string
+	}{
+		"it runs":         {batchv1.JobStatus{Active: 1}, false, "it is connecting Authentik and Dex"},
+		"it has ended":    {condition("Complete", "CompletionsReached", ""), true, ""},
+		"it was too slow": {condition("Failed", "DeadlineExceeded", ""), false, "it failed: it did not get to an end (DeadlineExceeded); see its events and those of its pods; delete it to try again"},
+		"the program says why": {
+			condition("Failed", "PodFailurePolicy", "Container config-sync for pod auth-system/config-sync-x failed with exit code 21 matching FailJob rule at index 0"),
+			false, "it failed: Authentik refuses the API token; delete it to try again",
+		},
+		"the program says something new": {
+			condition("Failed", "PodFailurePolicy", "Container config-sync for pod auth-system/config-sync-x failed with exit code 99 matching FailJob rule at index 0"),
+			false, "it failed: it ended with exit code 99; delete it to try again",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw, err := json.Marshal(map[string]any{"status": c.status})
+			require.NoError(t, err)
+			s := &structpb.Struct{}
+			require.NoError(t, s.UnmarshalJSON(raw))
+			ready, why := synced(object.NewObject(s))
+			require.Equal(t, c.ready, ready)
+			require.Equal(t, c.why, why)
+		})
+	}
+}

@@ -1,0 +1,185 @@
+// Package argocdrbac asks Argo CD's own code (its model for Casbin, its built-in policy and its glob matching) what the composed
+// policy of groups allows. It is a module of its own, since Argo CD wants a newer Kubernetes than the rest.
+package argocdrbac
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/argoproj/argo-cd/v3/util/assets"
+	jwtutil "github.com/argoproj/argo-cd/v3/util/jwt"
+	"github.com/argoproj/argo-cd/v3/util/rbac"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	golden = "../../functions/platform/testdata/*/want.yaml"
+	name   = "argocd-rbac-cm"
+)
+
+// policies are the composed ConfigMaps by their golden case.
+func policies(t *testing.T) map[string]*corev1.ConfigMap {
+	t.Helper()
+	paths, err := filepath.Glob(golden)
+	require.NoError(t, err)
+	found := map[string]*corev1.ConfigMap{}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, doc := range strings.Split("\n"+string(b), "\n---") {
+			var meta metav1.PartialObjectMetadata
+			require.NoError(t, yaml.Unmarshal([]byte(doc), &meta), path)
+			if meta.Kind != "ConfigMap" || meta.Name != name {
+				continue
+			}
+			raw, err := yaml.YAMLToJSONStrict([]byte(doc))
+			require.NoError(t, err, path)
+			cm := &corev1.ConfigMap{}
+			unknown, err := kjson.UnmarshalStrict(raw, cm)
+			require.NoError(t, errors.Join(append(unknown, err)...), path)
+			found[filepath.Base(filepath.Dir(path))] = cm
+		}
+	}
+	require.NotEmpty(t, found, "no golden case has a "+name)
+	return found
+}
+
+// server is the part of Argo CD that decides.
+type server struct {
+	enforcer *rbac.Enforcer
+	scopes   []string
+}
+
+// load reads a ConfigMap as Argo CD's server does when it starts.
+func load(t *testing.T, cm *corev1.ConfigMap) *server {
+	t.Helper()
+	s := &server{enforcer: rbac.NewEnforcer(fake.NewClientset(cm), cm.Namespace, name, nil), scopes: rbac.DefaultScopes}
+	require.NoError(t, s.enforcer.SetBuiltinPolicy(assets.BuiltinPolicyCSV))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // It is read once; nobody watches it.
+	require.NoError(t, s.enforcer.RunPolicyLoader(ctx, func(cm *corev1.ConfigMap) error {
+		if scopes := cm.Data[rbac.ConfigMapScopesKey]; scopes != "" {
+			return yaml.Unmarshal([]byte(scopes), &s.scopes)
+		}
+		return nil
+	}))
+	return s
+}
+
+// allows decides as Argo CD's server does for somebody who logged in with a token: by the subject, and by the values of the
+// scopes. (The package of that decision cannot be used without the whole of Argo CD.)
+func (s *server) allows(claims jwt.MapClaims, resource, action, object string) bool {
+	for _, subject := range append([]string{jwtutil.GetUserIdentifier(claims)}, jwtutil.GetScopeValues(claims, s.scopes)...) {
+		if s.enforcer.Enforce(subject, resource, action, object) {
+			return true
+		}
+	}
+	return false
+}
+
+// member is somebody in some groups.
+func member(groups ...string) jwt.MapClaims {
+	values := []any{}
+	for _, g := range groups {
+		values = append(values, g)
+	}
+	return jwt.MapClaims{"sub": "CgVhbGljZRIEbW9jaw", "email": "alice@platform.local", "groups": values}
+}
+
+// actions are those of Argo CD, and single ones of the kinds that have more parts.
+var actions = append(slices.Clone(rbac.Actions), "action/apps/Deployment/restart", "update/apps/Deployment/web/web", "delete/*/Pod/web/web-0")
+
+// objects are names that Argo CD asks about, by resource; applications and what belongs to them have a project.
+func objects(resource string) []string {
+	switch resource {
+	case rbac.ResourceApplications, rbac.ResourceApplicationSets, rbac.ResourceLogs, rbac.ResourceExec:
+		return []string{"default/platform-auth", "team-red/web", "team-red/tenants/web"}
+	case rbac.ResourceClusters, rbac.ResourceRepositories:
+		return []string{"https://kubernetes.default.svc", "team-red/https://github.com/acme-corp/web"}
+	default:
+		return []string{"anything"}
+	}
+}
+
+// grants are the actions that somebody has, by resource; * is all of them.
+type grants map[string]string
+
+func TestEachGroupMayDoExactlyThis(t *testing.T) {
+	const manages = "get create update delete"
+	admin := grants{
+		"applications": "*", "clusters": "*", "repositories": "*",
+		"applicationsets": manages, "certificates": manages, "projects": manages, "write-repositories": manages,
+		"accounts": "get update", "gpgkeys": "get create delete", "logs": "get", "exec": "create",
+	}
+	reader := grants{
+		"applications": "get", "applicationsets": "get", "certificates": "get", "clusters": "get", "repositories": "get",
+		"write-repositories": "get", "projects": "get", "accounts": "get", "gpgkeys": "get", "logs": "get",
+	}
+	for name, cm := range policies(t) {
+		s := load(t, cm)
+		for who, c := range map[string]struct {
+			claims jwt.MapClaims
+			want   grants
+		}{
+			"administrators":                       {member("platform-admins"), admin},
+			"administrators by their alias":        {member("admins"), admin},
+			"administrators who are in more":       {member("coffee", "platform-engineering", "admins"), admin},
+			"operators":                            {member("platform-operators"), reader},
+			"engineers":                            {member("platform-engineering"), reader},
+			"engineers by their alias":             {member("engineering"), reader},
+			"people in other groups":               {member("platform", "platform-admins-2", "Admins", "operators", "admin "), nil},
+			"people in no group":                   {member(), nil},
+			"people without the claim":             {jwt.MapClaims{"sub": "CgVhbGljZRIEbW9jaw"}, nil},
+			"people whose address is like a group": {jwt.MapClaims{"sub": "x", "email": "platform-admins", "name": "admins", "groups": []any{}}, nil},
+		} {
+			t.Run(name+": "+who, func(t *testing.T) {
+				var wrong []string
+				for _, resource := range rbac.Resources {
+					for _, action := range actions {
+						for _, object := range objects(resource) {
+							want := c.want[resource] == "*" || slices.Contains(strings.Fields(c.want[resource]), action)
+							if have := s.allows(c.claims, resource, action, object); have != want {
+								wrong = append(wrong, strings.Join([]string{resource, action, object}, ", "))
+							}
+						}
+					}
+				}
+				require.Empty(t, wrong)
+			})
+		}
+	}
+}
+
+func TestArgoCDTakesThePolicy(t *testing.T) {
+	for name, cm := range policies(t) {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, rbac.ValidatePolicy(rbac.PolicyCSV(cm.Data)))
+			require.Equal(t, "argocd", cm.Labels["app.kubernetes.io/part-of"], "Argo CD's own label")
+			require.Equal(t, []string{"groups"}, load(t, cm).scopes)
+			require.Empty(t, cm.Data[rbac.ConfigMapPolicyDefaultKey], "nobody has rights without a group")
+		})
+	}
+}
+
+// What is noticed shows that the policy, and not only what Argo CD has built in, decides.
+func TestWithoutThePolicyGroupsMayDoNothing(t *testing.T) {
+	for _, cm := range policies(t) {
+		empty := cm.DeepCopy()
+		empty.Data["policy.csv"] = ""
+		require.False(t, load(t, empty).allows(member("platform-admins", "admins"), "applications", "get", "default/web"))
+		broken := cm.DeepCopy()
+		broken.Data["policy.csv"] += "p, role:admin, applications\n"
+		require.Error(t, rbac.ValidatePolicy(rbac.PolicyCSV(broken.Data)))
+	}
+}
