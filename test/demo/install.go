@@ -36,7 +36,8 @@ func readRelease(dir string) (*release, error) {
 		if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
 			return nil, fmt.Errorf("install.yaml: %w", err)
 		}
-		if o.GroupVersionKind().Group == "pkg.crossplane.io" {
+		// The group has how packages run, too.
+		if o.GroupVersionKind().Group == "pkg.crossplane.io" && text(o, "package") != "" {
 			r.packages = append(r.packages, o)
 		}
 	}

@@ -383,15 +383,16 @@ func TestManifests(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the settings name the image that tests webhooks, and are else as in the repository", func(t *testing.T) {
-		image := func(objects []map[string]any) string {
+	t.Run("the settings name the images of this version, and are else as in the repository", func(t *testing.T) {
+		// take removes the image of a setting, and returns it.
+		take := func(objects []map[string]any, setting string) string {
 			for _, object := range objects {
 				if object["kind"] != "EnvironmentConfig" {
 					continue
 				}
-				test := object["data"].(map[string]any)["webhookTest"].(map[string]any)
-				name := test["image"].(string)
-				test["image"] = ""
+				of := object["data"].(map[string]any)[setting].(map[string]any)
+				name := of["image"].(string)
+				of["image"] = ""
 				return name
 			}
 			return "no EnvironmentConfig"
@@ -399,7 +400,8 @@ func TestManifests(t *testing.T) {
 		data, err := os.ReadFile(filepath.Join(where, "configure.yaml"))
 		require.NoError(t, err)
 		configure := decode(t, data)
-		require.Equal(t, "registry.example.com/some/org/function-organization:v1.2.3", image(configure))
+		require.Equal(t, "registry.example.com/some/org/function-organization:v1.2.3", take(configure, "webhookTest"))
+		require.Equal(t, "registry.example.com/some/org/function-platform:v1.2.3", take(configure, "configSync"))
 		require.Equal(t, sources(t, []string{"package/configure.yaml"}), configure)
 	})
 	t.Run("the digests are those of the packages", func(t *testing.T) {

@@ -21,8 +21,11 @@ const (
 	digestsFile = "digests.txt"
 )
 
-// webhookTester is the package whose image also tests webhooks.
-const webhookTester = "function-organization"
+// imageSettings are the settings that name an image of this version, and the packages whose it is.
+var imageSettings = []struct{ setting, pkg string }{
+	{"webhookTest", "function-organization"},
+	{"configSync", "function-platform"},
+}
 
 // installedPackage is the object that makes Crossplane install a package.
 type installedPackage struct {
@@ -66,20 +69,21 @@ func writeManifests(o options, packages []builtPackage) error {
 	return nil
 }
 
-// noTestImage is where the settings name the image that tests webhooks.
-var noTestImage = regexp.MustCompile(`(?m)^(  webhookTest:\n(?:    #.*\n)*    image: )""$`)
-
-// configureManifest names the image that belongs to this version. The rest stays as it is, with its comments.
+// configureManifest names the images that belong to this version. The rest stays as it is, with its comments.
 func configureManifest(o options, _ []builtPackage) ([]byte, error) {
 	path := filepath.Join(o.root, "package", configureFile)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	if len(noTestImage.FindAll(data, -1)) != 1 {
-		return nil, fmt.Errorf(`%s: there is no setting webhookTest with image: "" to fill in`, path)
+	for _, s := range imageSettings {
+		empty := regexp.MustCompile(`(?m)^(  ` + s.setting + `:\n(?:    #.*\n)*    image: )""$`)
+		if len(empty.FindAll(data, -1)) != 1 {
+			return nil, fmt.Errorf(`%s: there is no setting %s with image: "" to fill in`, path, s.setting)
+		}
+		data = empty.ReplaceAll(data, []byte("${1}"+o.reference(s.pkg)))
 	}
-	return noTestImage.ReplaceAll(data, []byte("${1}"+o.reference(webhookTester))), nil
+	return data, nil
 }
 
 // installManifest says what Crossplane may do before it makes Crossplane do something. Functions and the provider are in it,
