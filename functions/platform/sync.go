@@ -51,9 +51,22 @@ func addConfigSync(c *composer, v *vault) {
 	c.exclusive(on, c.home, keySyncAccount, kube.ServiceAccount(meta(authNamespace, syncName)), object.ReadyWhenSeen)
 	c.exclusive(on, c.home, keySyncRole, syncRole(), object.ReadyWhenSeen)
 	c.exclusive(on, c.home && c.has(keySyncRole), keySyncBinding, syncRoleBinding(), object.ReadyWhenSeen)
+	c.addSyncJob(on, v)
+}
+
+// addSyncJob adds the Job under a name that nobody can guess, so that nobody else has it and it need not be looked up. While the
+// secrets are not stored the name is not known: each run would make up another one.
+func (c *composer) addSyncJob(on gate, v *vault) {
+	if on.state == open && !v.hasSyncSecrets() {
+		c.step(syncName)
+		c.d.Withdraw(syncName, object.Ref("Job", authNamespace, syncName), "its secrets are not stored yet")
+		return
+	}
 	job := syncJob(c.spec, c.set, v)
-	due := c.home && v.hasSyncSecrets() && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin()
-	c.exclusive(on, due, job.Name, job, synced)
+	c.step(job.Name)
+	if c.pass(on, job.Name, job, synced) {
+		c.d.AddWhen(c.home && !c.second && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin(), job.Name, job, synced)
+	}
 }
 
 // hasSyncSecrets tells whether a pod could mount what the job needs. A Secret that somebody else made may lack it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +12,7 @@ import (
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	"aphex.io/platform/functions/internal/argocd"
 	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/rendertest"
 	"aphex.io/platform/functions/internal/settings"
 )
 
@@ -57,6 +59,34 @@ func TestTheJobWaitsForWhatItMounts(t *testing.T) {
 			require.Equal(t, c.want, v.hasSyncSecrets())
 		})
 	}
+}
+
+// Crossplane gives up on a function that asks for something new each time it is called.
+func TestThereIsNoJobWhileItsNameIsNotKnown(t *testing.T) {
+	image := func(s *v1alpha1.PlatformSpec) {
+		s.Settings = map[string]any{"configSync": map[string]any{"image": "registry.example.com/function-platform:v1"}}
+	}
+	c := applied(t, compose(t, platform(image), rendertest.Cluster{Offline: true}), nil)
+	stored := compose(t, platform(image), c)
+	for _, key := range stored.Keys() {
+		if strings.HasPrefix(key, "secret-") {
+			delete(c.Composed, key)
+		}
+	}
+	require.Equal(t, 1, jobs(stored))
+	lost := compose(t, platform(image), c)
+	require.Zero(t, jobs(lost))
+	require.Equal(t, "waiting for Job auth-system/config-sync (its secrets are not stored yet)", condition(t, lost, conditionConfigSync).Message)
+}
+
+func jobs(d *object.Desired) int {
+	n := 0
+	for _, r := range d.Resources() {
+		if object.NewObject(r.Object).Kind() == "Job" {
+			n++
+		}
+	}
+	return n
 }
 
 func TestAnotherJobIsMadeForAnotherThingToConnect(t *testing.T) {

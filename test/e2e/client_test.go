@@ -55,6 +55,7 @@ var kinds = map[string]schema.GroupVersionResource{
 	"Service":             {Version: "v1", Resource: "services"},
 	"Event":               {Version: "v1", Resource: "events"},
 	"Deployment":          {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Job":                 {Group: "batch", Version: "v1", Resource: "jobs"},
 	"NetworkPolicy":       {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
 	"PodDisruptionBudget": {Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"},
 	"Role":                {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},

@@ -1,0 +1,55 @@
+package e2e
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Crossplane grants the job's service account only what it holds itself, and a real controller runs the Job; KWOK says of its
+// pod that it succeeded. What the program does is shown in package login. The claim changes the settings of all functions and
+// is the cluster's only platform, so this is not parallel.
+func TestAJobConnectsAuthentikAndDex(t *testing.T) {
+	namespace := cp.namespace(t, "e2e-config-sync")
+	claim := cp.create(t, claimOf("Platform", namespace, "sync", map[string]any{
+		"gitops": map[string]any{"repoURL": "https://github.com/acme-corp/platform"},
+		"settings": map[string]any{
+			"configSync":   map[string]any{"image": "registry.example.com/function-platform:v1"},
+			"integrations": map[string]any{"argocd": false, "tekton": false},
+		},
+	}, nil))
+	cp.await(t, claim, func(o *object) error {
+		status, reason, _ := condition(o, "ConfigSynced")
+		return same("True Available", status+" "+reason)
+	})
+	jobs, err := cp.kube.BatchV1().Jobs("auth-system").List(t.Context(), everything)
+	require.NoError(t, err)
+	require.Len(t, jobs.Items, 1)
+	require.Equal(t, "config-sync", jobs.Items[0].Spec.Template.Spec.ServiceAccountName)
+
+	t.Run("another image is another job", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {settings: {configSync: {image: "registry.example.com/function-platform:v2"}}}`)
+		first := jobs.Items[0].Name
+		cp.awaitGone(t, refTo("Job auth-system/%s", first))
+		cp.await(t, claim, func(o *object) error {
+			jobs, err = cp.kube.BatchV1().Jobs("auth-system").List(t.Context(), metav1.ListOptions{})
+			status, _, _ := condition(o, "ConfigSynced")
+			return errors.Join(err, same(1, len(jobs.Items)), same("True", status))
+		})
+		require.NotEqual(t, first, jobs.Items[0].Name)
+	})
+	t.Run("without an image there is none", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {settings: {configSync: null}}`)
+		cp.await(t, claim, func(o *object) error {
+			status, reason, message := condition(o, "ConfigSynced")
+			return errors.Join(same("Unknown NotRequested", status+" "+reason), contains(message, "configSync.image"))
+		})
+		cp.awaitGone(t, refTo("Job auth-system/%s", jobs.Items[0].Name))
+		cp.awaitGone(t, "Role auth-system/config-sync")
+	})
+	cp.remove(t, claim)
+	cp.awaitGone(t, "Namespace auth-system")
+	cp.awaitGone(t, "EnvironmentConfig aphex")
+}
