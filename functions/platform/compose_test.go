@@ -91,7 +91,6 @@ func condition(t *testing.T, d *object.Desired, conditionType string) object.Con
 }
 
 func TestPhaseFollowsTheWaves(t *testing.T) {
-	offline := func(t *testing.T) *object.Desired { return compose(t, platform(), rendertest.Cluster{Offline: true}) }
 	cases := map[string]struct {
 		// health and sync are those of single applications; all others work.
 		health, sync map[string]string

@@ -123,8 +123,10 @@ func (c *cluster) certManagerReports(t *testing.T, r ref) {
 // playArgoCDAndCertManager returns once the platform has everything that waits for them.
 func (c *cluster) playArgoCDAndCertManager(t *testing.T) {
 	t.Helper()
+	xr := c.xr(t, platformClaim)
+	c.await(t, xr, func(*object) error { return nil })
 	eventually(t, func(ctx context.Context) error {
-		for _, r := range c.composed(t, platformClaim) {
+		for _, r := range c.composed(t, xr) {
 			o, err := c.get(ctx, r)
 			if err != nil {
 				return err
@@ -272,7 +274,10 @@ func usesWhatWasKept(t *testing.T) {
 		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "auth-system", "name": "authentik-postgresql"},
 		"stringData": map[string]any{"postgresql-password": "kept", "postgresql-postgres-password": "kept too"},
 	}})
-	before := []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()}
+	versions := func() []string {
+		return []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()}
+	}
+	before := versions()
 	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
 	cp.await(t, platformClaim, func(o *object) error {
 		for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady"} {
@@ -286,7 +291,7 @@ func usesWhatWasKept(t *testing.T) {
 	require.NotContains(t, cp.composed(t, platformClaim), kept)
 	cp.remove(t, platformClaim)
 	cp.awaitGone(t, "Secret auth-system/authentik-secrets")
-	require.Equal(t, before, []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()})
+	require.Equal(t, before, versions())
 }
 
 func group(name string) user {
