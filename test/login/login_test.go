@@ -222,6 +222,7 @@ func TestTokens(t *testing.T) {
 }
 
 func (c *cluster) testLetIn(t *testing.T) {
+	t.Helper()
 	good := c.claims("platform-engineering", "another-group")
 	for name, changes := range map[string]claims{
 		"a token as Dex makes it":           nil,
@@ -241,6 +242,7 @@ func (c *cluster) testLetIn(t *testing.T) {
 }
 
 func (c *cluster) testRefused(t *testing.T) {
+	t.Helper()
 	good := c.claims("platform-admins")
 	changed := func(changes claims) string { return c.sign(t, good.with(changes)) }
 	part := func(token string, i int) string { return strings.Split(token, ".")[i] }
@@ -340,6 +342,7 @@ var resources = []string{
 
 // testRights asks for everything that somebody of each group might want.
 func (c *cluster) testRights(t *testing.T) {
+	t.Helper()
 	teamAPIs := func(verbs string, more grants) grants {
 		all := grants{"organizations.aphex.io": verbs, "repobindings.aphex.io": verbs, "knowledgebases.aphex.io": verbs}
 		maps.Copy(all, more)
