@@ -409,6 +409,7 @@ func may(t *testing.T, client *kubernetes.Clientset, verb, resource, namespace s
 
 // testRequests does some of it, since a review is only an answer.
 func (c *cluster) testRequests(t *testing.T) {
+	t.Helper()
 	client := func(group string) *kubernetes.Clientset { return c.as(t, c.sign(t, c.claims(group))) }
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "made-by-an-administrator"}}
 	for _, group := range []string{"platform-operators", "platform-engineering", "engineering", "coffee"} {
