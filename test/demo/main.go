@@ -62,8 +62,8 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("plain processes on loopback. Not real are: Cloudflare's API, which a strict simulator plays; nodes and")
 	p.line("pods, which KWOK plays: they become ready, but no container runs, except for the pods of packages,")
 	p.line("whose programs a stand-in for the kubelet runs; the connectors of tunnels, for which a stand-in connects")
-	p.line("to the simulator; and the External Secrets operator, of which a stand-in judges secret stores. Of Argo CD")
-	p.line("and cert-manager only their kinds are here: objects are checked, and nothing is deployed or signed.")
+	p.line("to the simulator; the External Secrets operator, of which a stand-in judges secret stores; and Argo CD and")
+	p.line("cert-manager, of which a stand-in says in the end that all is well: nothing is deployed or signed.")
 
 	p.stage("Start a cluster with Crossplane")
 	root, err := controlplane.FindRoot()
@@ -122,21 +122,22 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	}
 	p.line("")
 	p.line("   The Cloudflare provider runs, but nobody gave it an API token. The organization says so, and the")
-	p.line("   repository waits for the organization. The platform has its login configuration, secrets and rights; it")
-	p.line("   waits for Argo CD and cert-manager, and will as long as this runs.")
+	p.line("   repository waits for the organization. The platform has its login configuration, secrets and rights, and")
+	p.line("   the first of its applications; it waits for Argo CD and cert-manager.")
 
-	p.stage("Give the platform a Cloudflare account")
+	p.stage("Give it what it waits for")
 	p.line("   A platform team edits and applies configure.yaml of the release: an API token, the account and zone, and")
-	p.line("   settings. Here token and account are the simulator's; nobody touches the claims.")
+	p.line("   settings. Here token and account are the simulator's, and a stand-in begins to play Argo CD and")
+	p.line("   cert-manager. Nobody touches the claims.")
 	p.line("")
 	settings, err := built.settings()
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(cp.Apply(ctx, settings), cp.ConnectCloudflare(ctx)); err != nil {
+	if err := errors.Join(cp.Apply(ctx, settings), cp.ConnectCloudflare(ctx), cp.PlayArgoCDAndCertManager(ctx)); err != nil {
 		return err
 	}
-	if err := w.watch(ctx, p, ofTeams(claims), 0); err != nil {
+	if err := w.watch(ctx, p, claims, 0); err != nil {
 		return err
 	}
 	p.line("")
@@ -155,7 +156,7 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	}
 	p.details(claimed)
 	p.line("")
-	p.line("   All that teams claimed is ready, %s after the start.", short(time.Since(began)))
+	p.line("   Everything is ready, %s after the start.", short(time.Since(began)))
 
 	p.stage("Push to the repository")
 	p.line("   GitHub would send this to the organization's public URL, signed with the secret that its claimant got.")

@@ -90,12 +90,6 @@ func (w *world) claim(ctx context.Context, examples string) ([]claim, error) {
 	return claims, nil
 }
 
-// ofTeams are the claims but the platform's own, which waits for what does not
-// run here.
-func ofTeams(claims []claim) []claim {
-	return slices.DeleteFunc(slices.Clone(claims), func(c claim) bool { return c.GetKind() == "Platform" })
-}
-
 // watch reports what the claims say as they change, and shows their trees at the
 // end: once all are ready or, if settled is not 0, once nothing has changed for
 // that long.
