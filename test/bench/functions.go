@@ -34,6 +34,7 @@ var subjects = []subject{
 	{"organization", "everything-is-ready"},
 	{"repobinding", "fresh"},
 	{"knowledgebase", "ready"},
+	{"platform", "a-fresh-claim-makes-its-namespace-and-the-first-wave"},
 }
 
 // measured is what was seen of one server.

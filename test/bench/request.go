@@ -167,6 +167,13 @@ func (s *situation) play(ctx context.Context, fn fnv1.FunctionRunnerServiceClien
 	return nil, nil, fmt.Errorf("the answer still changed after %d rounds", mostRounds)
 }
 
+// reported is the status that other controllers give to objects which a Platform waits for.
+var reported = map[string]map[string]any{
+	"Application":   {"sync": map[string]any{"status": "Synced"}, "health": map[string]any{"status": "Healthy"}},
+	"ClusterIssuer": {"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
+	"Certificate":   {"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
+}
+
 // apply makes what was not there yet, owned by the composite resource, and sets the latter's status.
 func (s *situation) apply(rsp *fnv1.RunFunctionResponse) (changed bool) {
 	there := make(map[string]bool, len(s.composed))
@@ -185,6 +192,9 @@ func (s *situation) apply(rsp *fnv1.RunFunctionResponse) (changed bool) {
 		annotations[resourceKey] = key
 		o.SetAnnotations(annotations)
 		o.SetUID(types.UID("uid-of-" + key))
+		if status := reported[o.GetKind()]; status != nil {
+			o.Object["status"] = status
+		}
 		o.SetOwnerReferences([]metav1.OwnerReference{{
 			APIVersion: s.xr.GetAPIVersion(), Kind: s.xr.GetKind(), Name: s.xr.GetName(), UID: s.xr.GetUID(),
 			Controller: new(true), BlockOwnerDeletion: new(true),
