@@ -147,7 +147,7 @@ func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *ob
 
 	configuration := connectorConfiguration(set, id, n)
 	d.AddWhen(home, keyConnectorConfig, connectorConfigMap(configuration, n), object.ReadyWhenSeen)
-	d.AddWhen(home, keyConnector, connector(set, configuration, credentials, n), object.ReadyWhenRolledOut)
+	d.AddWhen(home, keyConnector, connector(set, configHash(seen, configuration), credentials, n), object.ReadyWhenRolledOut)
 	d.AddWhen(home, keyConnectorBudget, connectorDisruptionBudget(n), object.ReadyWhenSeen)
 }
 

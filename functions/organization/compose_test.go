@@ -295,7 +295,13 @@ func TestTheConnectorRollsWhenWhatItReadsChanges(t *testing.T) {
 
 	moved := w
 	moved.objects = append(slices.Clone(w.objects), environment(map[string]any{"webhookDomain": "hooks.example.org"}))
+	require.Equal(t, before, hashes(moved), "not before the new file is there")
+	moved = moved.apply(compose(t, moved, organization()))
 	require.NotEqual(t, before["platform.aphex/config-hash"], hashes(moved)["platform.aphex/config-hash"])
+
+	spoilt := settled(t, organization())
+	spoilt.composed[keyConnectorConfig]["data"] = map[string]any{"config.yaml": "tunnel: another"}
+	require.Equal(t, before, hashes(spoilt), "what is about to be repaired is not read")
 }
 
 func TestTheConnectorRunsWithTheProvidersCredentialsOnly(t *testing.T) {
@@ -479,7 +485,7 @@ func TestANeighbourThatIsSwitchedOffHoldsNothingUp(t *testing.T) {
 	}
 }
 
-func TestTheStatusIsThatOfTheDataModel(t *testing.T) {
+func TestTheStatusHasAllThatIsPromised(t *testing.T) {
 	require.Equal(t, v1alpha1.OrganizationStatus{
 		Namespace:          "org-acme-corp",
 		WebhookURL:         "https://acme-corp.arbiter-dev.com",

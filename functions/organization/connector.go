@@ -58,9 +58,19 @@ func connectorConfigMap(configuration string, n names) *corev1.ConfigMap {
 	}
 }
 
+// configHash is what the pods say of their configuration. Crossplane applies objects in no particular order, and a pod that
+// starts before its ConfigMap is changed would go on with the old one: pods are replaced once the new one is seen.
+func configHash(seen *object.Observed, configuration string) string {
+	running := seen.Composed(keyConnector).String("spec", "template", "metadata", "annotations", configHashAnnotation)
+	if running == "" || seen.Composed(keyConnectorConfig).String("data", connectorConfigFile) == configuration {
+		return object.Hash([]byte(configuration))
+	}
+	return running
+}
+
 // connector runs cloudflared. Its pods get the credentials as a file, since an environment is easier to leak, and no
 // identity in the cluster.
-func connector(set *settings.Settings, configuration string, credentials object.Object, n names) *appsv1.Deployment {
+func connector(set *settings.Settings, configHash string, credentials object.Object, n names) *appsv1.Deployment {
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: n.Meta(connectorName),
@@ -71,7 +81,7 @@ func connector(set *settings.Settings, configuration string, credentials object.
 				ObjectMeta: metav1.ObjectMeta{
 					Labels: with(n.Labels(), n.ConnectorPods()),
 					Annotations: map[string]string{
-						configHashAnnotation:      object.Hash([]byte(configuration)),
+						configHashAnnotation:      configHash,
 						credentialsHashAnnotation: object.Hash(credentials.SecretData(cloudflare.CredentialsKey)),
 					},
 				},

@@ -19,7 +19,7 @@ func testNames() names {
 	return namesFor(v1alpha1.RepoBindingSpec{AphexOrg: "acme-corp", RepoOrg: "acme", RepoName: "web", PipelineName: "my-app"}, settings.Defaults())
 }
 
-func TestNamesAreTheDataModels(t *testing.T) {
+func TestNamesAreThosePromised(t *testing.T) {
 	require.Equal(t, names{
 		Organization: "acme-corp", OrgNamespace: "org-acme-corp", Pipeline: "my-app", Namespace: "my-app", AppProject: "my-app",
 		ClusterRole: "pipeline-runner-my-app", ArgoCDAccess: "my-app-argocd-access", ArgoCDNamespace: "argocd",
