@@ -152,7 +152,7 @@ func TestExamples(t *testing.T) {
 	}
 	for _, folder := range folders {
 		t.Run(folder, func(t *testing.T) {
-			claim, xr := read(t, folder, "claim.yaml"), read(t, folder, "xr.yaml")
+			claim, xr := read(t, folder, "claim.yaml"), read(t, folder, "render/xr.yaml")
 
 			require.Equal(t, map[string]any{
 				"apiVersion": claim.GetAPIVersion(),

@@ -43,7 +43,8 @@ type jwtMapping struct {
 
 // authenticationConfiguration lets people in with a token of Dex. The API server checks signature, issuer, audience and
 // expiry by itself; it has no rule for the time at which a token was issued, so that its lifetime is bounded instead. A
-// name that begins with system: would be one of Kubernetes' own users or groups, such as system:masters.
+// name with a colon would be one of Kubernetes' own users or groups, or one that a distribution gives rights to, such as
+// system:masters and kubeadm:cluster-admins.
 func authenticationConfiguration(spec v1alpha1.PlatformSpec, authority string) authentication {
 	return authentication{
 		APIVersion: "apiserver.config.k8s.io/v1",
@@ -74,7 +75,7 @@ func authenticationConfiguration(spec v1alpha1.PlatformSpec, authority string) a
 			},
 			UserValidationRules: []jwtRule{
 				{Expression: `!user.username.startsWith('system:')`, Message: "the user name must not begin with system:"},
-				{Expression: `user.groups.all(g, !g.startsWith('system:'))`, Message: "no group may begin with system:"},
+				{Expression: `user.groups.all(g, !g.contains(':'))`, Message: "no group may have a colon in its name"},
 			},
 		}},
 	}

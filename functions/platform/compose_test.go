@@ -14,6 +14,7 @@ import (
 
 	"aphex.io/platform/apis/composite"
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	repobinding "aphex.io/platform/apis/repobinding/v1alpha1"
 	"aphex.io/platform/functions/internal/argocd"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/rendertest"
@@ -266,6 +267,10 @@ func TestEngineeringWorksInTheNamespacesThatAreThere(t *testing.T) {
 			objects:  ns("team-red", "user-bob", "user-alice", "team", "teams-red", "my-team-red", "kube-system", "user"),
 			bound:    []string{"team-red", "user-alice", "user-bob"}, works: []string{"team-red", "user-alice", "user-bob"},
 		},
+		"not the namespace of a pipeline": {
+			composed: map[string]string{keyEngineering: role},
+			objects:  []string{`{apiVersion: v1, kind: Namespace, metadata: {name: team-red, labels: {aphex/tenant: team-red}}}`},
+		},
 		"no binding before its role": {objects: ns("team-red"), works: []string{"team-red"}},
 		"a namespace that is gone takes its binding along": {
 			composed: map[string]string{keyEngineering: role, keyEngineeringIn + "team-red": binding("team-red")},
@@ -300,6 +305,21 @@ func groups(names ...string) []rbacv1.Subject {
 		out = append(out, rbacv1.Subject{APIGroup: "rbac.authorization.k8s.io", Kind: "Group", Name: n})
 	}
 	return out
+}
+
+func TestNoPipelineReachesTheNamespacesOfApplications(t *testing.T) {
+	for _, a := range allApplications() {
+		if a.namespace == "" {
+			continue
+		}
+		require.NotEmpty(t, repobinding.ReservedPipelineName(a.namespace), a.namespace)
+		// A pipeline may deploy to <its name>-*.
+		for i, c := range a.namespace {
+			if c == '-' {
+				require.NotEmpty(t, repobinding.ReservedPipelineName(a.namespace[:i]), a.namespace[:i])
+			}
+		}
+	}
 }
 
 func TestGroupsHaveExactlyTheirRights(t *testing.T) {

@@ -70,13 +70,14 @@ func groupSubjects(names []string) []rbacv1.Subject {
 	return subjects
 }
 
-// engineeringNamespaces are the namespaces user-* and team-* that are there to stay. One on its way out is left alone: nothing
-// can be created in it.
+// engineeringNamespaces are the namespaces user-* and team-* that are there to stay, without those of pipelines: nobody claims
+// anything there, and what a pipeline deploys could be in the way. One on its way out is left alone: nothing can be created
+// in it.
 func engineeringNamespaces(seen *object.Observed) []string {
 	var names []string
 	for _, ns := range seen.List("v1", "Namespace", nil) {
 		name := ns.Name()
-		if ns.Live() && (strings.HasPrefix(name, "user-") || strings.HasPrefix(name, "team-")) {
+		if ns.Live() && ns.Label(kube.LabelTenant) == "" && (strings.HasPrefix(name, "user-") || strings.HasPrefix(name, "team-")) {
 			names = append(names, name)
 		}
 	}

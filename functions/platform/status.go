@@ -67,6 +67,9 @@ func (c *composer) report() {
 	default:
 		d.Phase, d.Ready = v1alpha1.PhaseReady, true
 		d.Message = fmt.Sprintf("All %d steps are done; people log in at https://%s", c.steps(), c.spec.Domain.Authentik)
+		if c.set.ConfigSync.Image == "" {
+			d.Message += ", once somebody gave Authentik the client secret of Dex: the setting configSync.image has a job do that"
+		}
 	}
 
 	status := &v1alpha1.PlatformStatus{Phase: d.Phase, Message: d.Message}

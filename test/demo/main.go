@@ -1,4 +1,4 @@
-// Command demo shows what three claims become on a whole platform that runs on
+// Command demo shows what the claims of the examples become on a whole platform that runs on
 // this machine: it starts the control plane, claims the examples, shows
 // everything that they turn into, sends a push as GitHub would, and stays until
 // Ctrl-C. With DEMO_ONCE=1 it stops by itself and fails unless everything became

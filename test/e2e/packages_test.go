@@ -131,7 +131,7 @@ func TestInstalledAsPackages(t *testing.T) {
 			} {
 				require.Contains(t, said, refused+" is forbidden: ValidatingAdmissionPolicy 'removal.aphex.io'")
 			}
-			require.Contains(t, said, "of an organization is still there; delete all claims first")
+			require.Contains(t, said, "of a claim is still there; delete all claims first")
 		}
 		said := c.kubectlFails(t, "delete", "xrd", "xorganizations.aphex.io")
 		require.Contains(t, said, "delete all claims first")

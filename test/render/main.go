@@ -69,9 +69,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 
-	examples, err := filepath.Glob(filepath.Join(root, "examples", "*", "xr.yaml"))
+	examples, err := filepath.Glob(filepath.Join(root, "examples", "*", "render", "xr.yaml"))
 	if err != nil || len(examples) == 0 {
-		return errors.Join(err, errors.New("no examples/*/xr.yaml"))
+		return errors.Join(err, errors.New("no examples/*/render/xr.yaml"))
 	}
 	for _, example := range examples {
 		if err := r.example(ctx, filepath.Base(filepath.Dir(example))); err != nil {
@@ -228,7 +228,7 @@ func freeAddress() (string, error) {
 func (r renderer) render(ctx context.Context, name, functions string, args ...string) ([]map[string]any, error) {
 	args = append([]string{
 		"composition", "render",
-		filepath.Join(r.root, "examples", name, "xr.yaml"),
+		filepath.Join(r.root, "examples", name, "render", "xr.yaml"),
 		filepath.Join(r.root, "compositions", name+".yaml"),
 		functions,
 		"--crossplane-binary=" + filepath.Join(r.root, ".cache", "bin", "crossplane-core"),

@@ -73,8 +73,8 @@ func repoBindings() []Case {
 	}
 	claims = append(claims, events()...)
 	for _, reserved := range []string{
-		"argocd", "auth-system", "cert-manager", "crossplane-system", "default", "external-secrets", "kube-node-lease",
-		"kube-public", "kube-system", "org-acme-corp", "org-", "pipeline-catalog", "pipeline-system", "platform-system",
+		"argocd", "auth-system", "cert-manager", "crossplane-system", "default", "external-dns", "external-secrets", "gpu-operator",
+		"ingress-controller", "kube-node-lease", "kube-public", "kube-system", "org-acme-corp", "org-", "pipeline-catalog", "pipeline-system", "platform-system",
 		"tekton-pipelines", "tekton-pipelines-resolvers",
 	} {
 		claims = append(claims, Case{
@@ -83,9 +83,11 @@ func repoBindings() []Case {
 			Want:  "is reserved for the platform; choose a name that does not start with kube-, org- or tekton-",
 		})
 	}
-	for _, prefix := range []string{"auth", "cert", "crossplane", "external", "kube", "org", "pipeline", "platform", "tekton"} {
+	for _, prefix := range []string{
+		"auth", "cert", "crossplane", "external", "gpu", "ingress", "kube", "org", "pipeline", "platform", "team", "tekton", "user",
+	} {
 		claims = append(claims, Case{
-			Name:  fmt.Sprintf("the pipeline name %s, whose destinations %s-* are the platform's", prefix, prefix),
+			Name:  fmt.Sprintf("the pipeline name %s, whose destinations %s-* are others'", prefix, prefix),
 			Patch: spec("pipelineName", prefix),
 			Want:  "would open the platform's own namespaces, since a pipeline may deploy to <pipelineName>-*; choose a name other than auth,",
 		})

@@ -41,11 +41,14 @@ func ReservedPipelineName(name string) string {
 
 var (
 	reservedNames = []string{
-		"default", "argocd", "auth-system", "cert-manager", "crossplane-system", "external-secrets", "pipeline-catalog",
-		"pipeline-system", "platform-system",
+		"default", "argocd", "auth-system", "cert-manager", "crossplane-system", "external-dns", "external-secrets",
+		"gpu-operator", "ingress-controller", "pipeline-catalog", "pipeline-system", "platform-system",
 	}
-	reservedPrefixes = []string{"auth", "cert", "crossplane", "external", "kube", "org", "pipeline", "platform", "tekton"}
-	reserved         = "is reserved for the platform; choose a name that does not start with kube-, org- or tekton- and is none of " +
+	// With team-* and user-*, where people have their claims.
+	reservedPrefixes = []string{
+		"auth", "cert", "crossplane", "external", "gpu", "ingress", "kube", "org", "pipeline", "platform", "team", "tekton", "user",
+	}
+	reserved = "is reserved for the platform; choose a name that does not start with kube-, org- or tekton- and is none of " +
 		strings.Join(reservedNames, ", ")
 )
 
