@@ -74,8 +74,9 @@ func run(ctx context.Context) error {
 		return errors.Join(err, errors.New("no examples/*/render/xr.yaml"))
 	}
 	for _, example := range examples {
-		if err := r.example(ctx, filepath.Base(filepath.Dir(example))); err != nil {
-			return fmt.Errorf("examples/%s: %w", filepath.Base(filepath.Dir(example)), err)
+		name := filepath.Base(filepath.Dir(filepath.Dir(example)))
+		if err := r.example(ctx, name); err != nil {
+			return fmt.Errorf("examples/%s: %w", name, err)
 		}
 	}
 	return r.validate(ctx)
