@@ -16,11 +16,13 @@ import (
 	"testing"
 	"time"
 
+	xpcontroller "github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/feature"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/logging"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/ratelimiter"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource/fake"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -72,6 +74,8 @@ type world struct {
 	ahead   time.Duration
 	// events are all that were written, as "reason: message".
 	events *recorder
+	// changes is the change logs sidecar, if there is one.
+	changes *changeLog
 
 	provider *provider
 }
@@ -187,6 +191,10 @@ func (w *world) process(l *life) (*controller.Shared, controller.Options) {
 	flags := &feature.Flags{}
 	flags.Enable(feature.EnableBetaManagementPolicies)
 	o := controller.Options{Timeout: 30 * time.Second, MinPollInterval: time.Second, Freshness: freshness}
+	if w.changes != nil {
+		flags.Enable(feature.EnableAlphaChangeLogs)
+		o.ChangeLogOptions = &xpcontroller.ChangeLogOptions{ChangeLogger: managed.NewGRPCChangeLogger(w.changes)}
+	}
 	o.Logger, o.Features, o.PollInterval, o.GlobalRateLimiter = logging.NewNopLogger(), flags, poll, ratelimiter.NewGlobal(100_000)
 	return shared, o
 }
