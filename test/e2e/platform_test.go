@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -241,7 +242,10 @@ func aLostSecretIsMadeAnewAlone(t *testing.T) {
 	before := platformSecrets(t)
 	// A run that began before would write again what it saw.
 	cp.settled(t, []ref{platformClaim})
-	require.NoError(t, cp.client("Secret auth-system/dex-client-argocd").Delete(t.Context(), "dex-client-argocd", metav1.DeleteOptions{}))
+	lose := func() error {
+		return cp.client("Secret auth-system/dex-client-argocd").Delete(t.Context(), "dex-client-argocd", metav1.DeleteOptions{})
+	}
+	require.NoError(t, lose())
 	follow := map[string]bool{
 		"auth-system/dex-client-argocd#client-secret": true, "auth-system/dex-environment#ARGOCD_CLIENT_SECRET": true, "argocd/argocd-oidc#clientSecret": true,
 	}
@@ -252,7 +256,8 @@ func aLostSecretIsMadeAnewAlone(t *testing.T) {
 		}
 		now := secretValue(t, o, "client-secret")
 		if now == before["auth-system/dex-client-argocd#client-secret"] {
-			return fmt.Errorf("it still has the old value")
+			// Something began such a run meanwhile.
+			return errors.Join(errors.New("it has the old value again"), lose())
 		}
 		for name, value := range platformSecrets(t) {
 			switch {
