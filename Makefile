@@ -20,20 +20,20 @@ PACKAGED  := $(shell find $(addprefix $(CURDIR)/,Makefile go.mod go.sum apis com
 REGISTRY  ?= registry.example.com/aphex
 VERSION   ?= $(shell git describe --tags --exact-match 2>/dev/null || echo v0.0.0-dev)
 
-.PHONY: help build package package-push package-test generate verify lint lint-workflows unit golden race triggers externalsecrets network argocdrbac authentik terraform observability e2e test render demo bench fuzz clean
+.PHONY: help build simulator package package-push package-test generate verify lint lint-workflows unit golden race triggers externalsecrets network argocdrbac authentik terraform observability e2e test render demo bench fuzz clean
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## Build the functions and the provider, and what plays Cloudflare for tests, into .cache/bin
-	@mkdir -p $(BIN)
+build: simulator ## Build the functions and the provider, and what plays Cloudflare for tests, into .cache/bin
 	@for f in $(FUNCTIONS); do \
 		CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/function-$$f ./functions/$$f; \
 	done
 	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/$(PROVIDER) ./$(PROVIDER)/cmd/provider
+
+simulator: ## Build only what plays Cloudflare for tests
+	@mkdir -p $(BIN)
 	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/cloudflare-simulator ./$(PROVIDER)/internal/cloudflare/cloudflaretest/simulator
-
-
 
 package: tools-crossplane-cli ## Build the Crossplane packages and the manifests that install them into .cache/package (REGISTRY, VERSION)
 	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION)
@@ -41,7 +41,7 @@ package: tools-crossplane-cli ## Build the Crossplane packages and the manifests
 package-push: tools-crossplane-cli tools-cyclonedx-gomod ## The same with bills of materials, and push the packages to REGISTRY
 	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION) -bills -push
 
-demo: tools-controlplane build .cache/demo/install.yaml ## Install the packages on a platform on this machine and claim the examples (DEMO_ONCE=1 stops by itself)
+demo: tools-controlplane simulator .cache/demo/install.yaml ## Install the packages on a platform on this machine and claim the examples (DEMO_ONCE=1 stops by itself)
 	@cd test && $(GO) run ./demo
 
 # The packages for this machine alone. Folders are among what they are made of, so that a file that is gone counts too.

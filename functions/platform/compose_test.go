@@ -138,7 +138,8 @@ func TestPhaseFollowsTheWaves(t *testing.T) {
 			if c.message == "" {
 				require.Equal(t, "Ready", d.Phase)
 				require.True(t, d.Ready)
-				require.Regexp(t, `^All \d+ steps are done`, d.Message)
+				require.Regexp(t, `^All \d+ steps are done; people log in at https://authentik\.home\.local, `+
+					`once somebody gave Authentik the client secret of Dex: the setting configSync\.image has a job do that$`, d.Message)
 			} else {
 				require.Equal(t, "Pending", d.Phase)
 				require.False(t, d.Ready)

@@ -23,7 +23,7 @@ import (
 const (
 	// settled is how long nothing may change before a tree is taken for what it
 	// will be until something else happens.
-	settled = 4 * time.Second
+	settled = 2500 * time.Millisecond
 	// patience bounds each stage.
 	patience = 3 * time.Minute
 )

@@ -247,35 +247,19 @@ func references(obj *unstructured.Unstructured, field string) []reference {
 // remove deletes the claims and makes sure that nothing of what they became is
 // left.
 func (w *world) remove(ctx context.Context, p *printer, claims []claim) error {
-	for _, c := range slices.Backward(claims) {
-		began := time.Now()
-		objects, err := w.objects(c.GroupVersionKind(), c.GetNamespace())
-		if err != nil {
+	// An organization stays while repositories are bound to it.
+	var first, then []claim
+	for _, c := range claims {
+		if c.GetKind() == "Organization" {
+			then = append(then, c)
+		} else {
+			first = append(first, c)
+		}
+	}
+	for _, together := range [][]claim{first, then} {
+		if err := w.removeTogether(ctx, p, together); err != nil {
 			return err
 		}
-		if err := objects.Delete(ctx, c.GetName(), metav1.DeleteOptions{}); err != nil {
-			return err
-		}
-		for {
-			live, err := objects.Get(ctx, c.GetName(), metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			if time.Since(began) > patience {
-				left, _ := w.leftovers(ctx)
-				return fmt.Errorf("%s %s is still there after %s: %v; of what it owned there is:\n%s",
-					c.GetKind(), c.GetName(), patience, live.Object["status"], strings.Join(left, "\n"))
-			}
-			select {
-			case <-ctx.Done():
-				return context.Canceled
-			case <-time.After(100 * time.Millisecond):
-			}
-		}
-		p.detail("%-44s gone after %s", c.GetKind()+" "+c.GetNamespace()+"/"+c.GetName(), short(time.Since(began)))
 	}
 	left, err := w.leftovers(ctx)
 	if err != nil {
@@ -285,6 +269,44 @@ func (w *world) remove(ctx context.Context, p *printer, claims []claim) error {
 		return fmt.Errorf("the claims are gone, but this is left:\n%s", strings.Join(left, "\n"))
 	}
 	p.detail("%-44s nothing", "Left of all that they owned")
+	return nil
+}
+
+// removeTogether deletes claims and waits until they are gone.
+func (w *world) removeTogether(ctx context.Context, p *printer, claims []claim) error {
+	began := time.Now()
+	for _, c := range claims {
+		objects, err := w.objects(c.GroupVersionKind(), c.GetNamespace())
+		if err != nil {
+			return err
+		}
+		if err := objects.Delete(ctx, c.GetName(), metav1.DeleteOptions{}); err != nil {
+			return err
+		}
+	}
+	for len(claims) > 0 {
+		var left []claim
+		for _, c := range claims {
+			switch live, err := w.get(ctx, c.GroupVersionKind(), c.GetNamespace(), c.GetName()); {
+			case apierrors.IsNotFound(err):
+				p.detail("%-44s gone after %s", c.GetKind()+" "+c.GetNamespace()+"/"+c.GetName(), short(time.Since(began)))
+			case err != nil:
+				return err
+			case time.Since(began) > patience:
+				owned, _ := w.leftovers(ctx)
+				return fmt.Errorf("%s %s is still there after %s: %v; of what it owned there is:\n%s",
+					c.GetKind(), c.GetName(), patience, live.Object["status"], strings.Join(owned, "\n"))
+			default:
+				left = append(left, c)
+			}
+		}
+		claims = left
+		select {
+		case <-ctx.Done():
+			return context.Canceled
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 	return nil
 }
 

@@ -165,7 +165,12 @@ func TestInstalledAsPackages(t *testing.T) {
 		require.Empty(t, tunnels)
 	}))
 	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
+		platform := c.composed(t, platformClaim)
+		require.NotEmpty(t, platform)
 		c.follow(t, "remove", released)
+		for _, r := range platform {
+			c.awaitGone(t, r)
+		}
 		c.awaitNothing(t)
 	}))
 }

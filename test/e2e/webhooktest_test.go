@@ -2,29 +2,21 @@ package e2e
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"aphex.io/platform/test/publichost"
 )
 
 // A test of the webhook is asked for by an annotation. The Job, its controller and the program in its pod are real, and so
@@ -154,7 +146,7 @@ func runProbe(t *testing.T, namespace string, environment []string) int {
 // proxy that connects everything to it, and with its certificate trusted.
 func startEdge(t *testing.T, host string) (environment []string) {
 	t.Helper()
-	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxy, ca := publichost.Serve(t, host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := r.Clone(r.Context())
 		request.URL.Scheme, request.URL.Host, request.RequestURI = "https", r.Host, ""
 		response, err := cp.Internet().Do(request)
@@ -166,45 +158,7 @@ func startEdge(t *testing.T, host string) (environment []string) {
 		w.WriteHeader(response.StatusCode)
 		_, _ = io.Copy(w, response.Body) // A client that is gone needs no answer.
 	}))
-	certificate, trusted := certificateFor(t, host)
-	front.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	front.StartTLS()
-	t.Cleanup(front.Close)
-
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", front.Listener.Addr().String())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		client, _, err := http.NewResponseController(w).Hijack()
-		if err == nil {
-			_, err = io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
-		}
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		go func() { _, _ = io.Copy(origin, client); _ = origin.Close() }() // Either end may hang up.
-		_, _ = io.Copy(client, origin)
-		_ = client.Close()
-	}))
-	t.Cleanup(proxy.Close)
-	return []string{"HTTPS_PROXY=" + proxy.URL, "SSL_CERT_FILE=" + trusted}
-}
-
-// certificateFor is a certificate of a host, and a file by which it is trusted.
-func certificateFor(t *testing.T, host string) (certificate tls.Certificate, trusted string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	trusted = filepath.Join(t.TempDir(), "ca.crt")
-	require.NoError(t, os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, trusted
+	trusted := filepath.Join(t.TempDir(), "ca.crt")
+	require.NoError(t, os.WriteFile(trusted, ca, 0o600))
+	return []string{"HTTPS_PROXY=" + proxy, "SSL_CERT_FILE=" + trusted}
 }

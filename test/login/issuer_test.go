@@ -1,20 +1,13 @@
 package login
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -22,6 +15,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/stretchr/testify/require"
+
+	"aphex.io/platform/test/publichost"
 )
 
 // keyID names the key that signs tokens.
@@ -46,7 +41,7 @@ func startIssuer(t *testing.T, issuerURL string) *issuer {
 	at, err := url.Parse(issuerURL)
 	require.NoError(t, err)
 
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	i.proxy, i.ca = publichost.Serve(t, at.Hostname(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case r.Host != at.Host:
@@ -65,56 +60,7 @@ func startIssuer(t *testing.T, issuerURL string) *issuer {
 			http.NotFound(w, r)
 		}
 	}))
-	certificate, ca := certificateFor(t, at.Hostname())
-	i.ca = ca
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	i.proxy = startProxy(t, server.Listener.Addr().String())
 	return i
-}
-
-// startProxy starts a proxy that connects everything to one address.
-func startProxy(t *testing.T, address string) string {
-	t.Helper()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			http.Error(w, "only CONNECT", http.StatusMethodNotAllowed)
-			return
-		}
-		origin, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", address)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		client, _, err := http.NewResponseController(w).Hijack()
-		if err == nil {
-			_, err = io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
-		}
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		go func() { _, _ = io.Copy(origin, client); _ = origin.Close() }() // Either end may hang up.
-		_, _ = io.Copy(client, origin)
-		_ = client.Close()
-	}))
-	t.Cleanup(proxy.Close)
-	return proxy.URL
-}
-
-// certificateFor is a certificate of a host, which is its own authority.
-func certificateFor(t *testing.T, host string) (certificate tls.Certificate, ca []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // claims are what a token says.

@@ -20,7 +20,8 @@ import (
 	"aphex.io/platform/functions/internal/object"
 )
 
-// Name is the EnvironmentConfig that holds the settings.
+// The EnvironmentConfig that holds the settings, see
+// https://docs.crossplane.io/latest/composition/environment-configs/.
 const (
 	APIVersion = "apiextensions.crossplane.io/v1beta1"
 	Kind       = "EnvironmentConfig"

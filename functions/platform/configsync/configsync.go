@@ -23,8 +23,8 @@ const Command = "sync-config"
 const (
 	// firstPause is the time before the second try of a step; each later one is twice as long, up to longestPause.
 	firstPause, longestPause = time.Second, 15 * time.Second
-	// timeout is the time for one try.
-	timeout = 10 * time.Second
+	// tryTimeout is the time for one try.
+	tryTimeout = 10 * time.Second
 )
 
 // Outcome is what came of a run.
@@ -97,12 +97,12 @@ type Target struct {
 
 // Run connects the two and reports each step on the log. The error says why the outcome is not Synced.
 func (t Target) Run(ctx context.Context, cluster *rest.Config, log io.Writer) (Outcome, error) {
-	return t.run(ctx, cluster, &patience{log: log, first: firstPause, longest: longestPause})
+	return t.run(ctx, cluster, &patience{log: log, first: firstPause, longest: longestPause, each: tryTimeout})
 }
 
 func (t Target) run(ctx context.Context, cluster *rest.Config, p *patience) (Outcome, error) {
 	// A redirect would carry the token to somewhere else.
-	web := &http.Client{Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	web := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	dex, err := newDeployment(cluster, t.Namespace, t.Deployment)
 	if err != nil {
 		return CannotStart, err
@@ -165,8 +165,9 @@ func (e finalError) Unwrap() error { return e.error }
 
 // patience is how a step is tried again.
 type patience struct {
-	log            io.Writer
-	first, longest time.Duration
+	log io.Writer
+	// first and longest are pauses, each is the time for one try.
+	first, longest, each time.Duration
 }
 
 // until tries a step until it works, it never can, or the context ends. What stands in the way is told once.
@@ -196,7 +197,7 @@ func (p *patience) until(ctx context.Context, what string, try func(context.Cont
 }
 
 func (p *patience) once(ctx context.Context, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.each)
 	defer cancel()
 	return try(ctx)
 }

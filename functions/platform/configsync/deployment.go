@@ -27,7 +27,6 @@ func newDeployment(cluster *rest.Config, namespace, name string) (*deployment, e
 	config.APIPath = "/apis"
 	config.GroupVersion = &appsv1.SchemeGroupVersion
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	config.Timeout = timeout
 	config.QPS = -1 // Each step has its pauses.
 	api, err := rest.RESTClientFor(config)
 	if err != nil {
