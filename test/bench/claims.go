@@ -34,7 +34,7 @@ func (l *live) create(ctx context.Context, a api, names []string) (outcome, erro
 			"apiVersion": a.claims.GroupVersion().String(),
 			"kind":       a.kind,
 			"metadata":   map[string]any{"namespace": claimNamespace, "name": name},
-			"spec":       a.spec,
+			"spec":       a.spec(name),
 		}}
 		_, err := claims.Apply(ctx, name, claim, metav1.ApplyOptions{FieldManager: "kubectl"})
 		return err

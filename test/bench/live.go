@@ -30,7 +30,7 @@ const (
 	// repeats is how often a single claim is measured.
 	repeats = 5
 	// patience is how long claims may take before what is missing is reported.
-	patience = 10 * time.Minute
+	patience = 30 * time.Minute
 	// hands is how many claims are sent at the same time.
 	hands = 20
 )
@@ -41,28 +41,71 @@ type api struct {
 	claims     schema.GroupVersionResource
 	composites schema.GroupVersionResource
 	kind       string
-	spec       map[string]any
-	// conditions are what a claim needs. An organization's others wait for Cloudflare, which is not there.
+	spec       func(name string) map[string]any
+	// conditions are what a claim needs: all that does not wait for Cloudflare.
 	conditions []string
+	// namespaced is whether a claim makes a namespace, which takes time of its own.
+	namespaced bool
+}
+
+// resource is one of the resources of our group.
+func resource(name string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "aphex.io", Version: "v1alpha1", Resource: name}
 }
 
 var organizations = api{
-	function:   "function-organization",
-	claims:     schema.GroupVersionResource{Group: "aphex.io", Version: "v1alpha1", Resource: "organizations"},
-	composites: schema.GroupVersionResource{Group: "aphex.io", Version: "v1alpha1", Resource: "xorganizations"},
-	kind:       "Organization",
-	spec:       map[string]any{"displayName": "Bench", "adminUsers": []any{"admin@example.org"}},
+	function: "function-organization", claims: resource("organizations"), composites: resource("xorganizations"), kind: "Organization",
+	spec: func(string) map[string]any {
+		return map[string]any{"displayName": "Bench", "adminUsers": []any{"admin@example.org"}}
+	},
 	conditions: []string{"NamespaceReady", "RBACReady", "SecretStoreReady", "ListenerReady"},
+	namespaced: true,
 }
 
-// trivials compose as many ConfigMaps as another API composes objects.
-func trivials(count int, namespaced bool) api {
+// host is the organization that all repository bindings belong to.
+const host = "host"
+
+var repoBindings = api{
+	function: "function-repobinding", claims: resource("repobindings"), composites: resource("xrepobindings"), kind: "RepoBinding",
+	spec: func(name string) map[string]any {
+		return map[string]any{
+			"aphexOrg": host, "repoOrg": "bench", "repoName": name, "pipelineName": name, "templateRef": "run-pipeline-v1",
+			"pipelineSpec": "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: " + name + "}\n" +
+				"spec: {params: [{name: git-url}], tasks: [{name: build, taskRef: {name: build}}]}\n",
+		}
+	},
+	conditions: []string{"NamespaceReady", "RBACReady", "AppProjectReady", "NetworkPolicyReady", "TriggerReady"},
+	namespaced: true,
+}
+
+var knowledgeBases = api{
+	function: "function-knowledgebase", claims: resource("knowledgebases"), composites: resource("xknowledgebases"), kind: "KnowledgeBase",
+	spec: func(string) map[string]any {
+		return map[string]any{
+			"displayName":  "Bench",
+			"repositories": []any{map[string]any{"url": "https://github.com/bench/docs"}},
+		}
+	},
+	conditions: []string{"SpecValid", "ConfigMapReady"},
+}
+
+// shape is what a claim becomes.
+type shape struct {
+	objects int
+	// roles are those of which each has a binding.
+	roles int
+}
+
+// trivials compose as many ConfigMaps as another API composes objects, or, in a Namespace, of these as many Roles and bindings.
+func trivials(s shape, namespaced bool) api {
 	return api{
 		function:   trivialName,
 		claims:     schema.GroupVersionResource{Group: "bench.aphex.io", Version: "v1alpha1", Resource: "trivials"},
 		composites: schema.GroupVersionResource{Group: "bench.aphex.io", Version: "v1alpha1", Resource: "xtrivials"},
 		kind:       "Trivial",
-		spec:       map[string]any{"count": int64(count), "namespaced": namespaced},
+		spec: func(string) map[string]any {
+			return map[string]any{"count": int64(s.objects), "namespaced": namespaced, "roles": int64(s.roles)}
+		},
 		conditions: []string{"Ready"},
 	}
 }
@@ -94,20 +137,41 @@ func benchLive(ctx context.Context, o options) (err error) {
 		return err
 	}
 
+	for _, a := range []api{organizations, repoBindings, knowledgeBases} {
+		if err := l.measure(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure compares one of our APIs beside its floors.
+func (l *live) measure(ctx context.Context, a api) error {
+	if a.kind == repoBindings.kind {
+		if err := l.offerHost(ctx); err != nil {
+			return err
+		}
+	}
 	// The first claim of a kind pays for what is started once: informers, connections.
-	objects, err := l.warmUp(ctx, organizations)
+	is, err := l.warmUp(ctx, a)
 	if err != nil {
 		return err
 	}
-	// The order of the columns: ours, the floor, and a floor that says what a Namespace costs.
-	apis := []api{organizations, trivials(objects, false), trivials(objects, true)}
-	for _, a := range apis[1:] {
-		if _, err := l.warmUp(ctx, a); err != nil {
+	// The order of the columns: ours, the floor, and a floor that says what a Namespace and Roles cost.
+	apis := []api{a, trivials(is, false)}
+	if a.namespaced {
+		apis = append(apis, trivials(is, true))
+	}
+	for _, floor := range apis[1:] {
+		if _, err := l.warmUp(ctx, floor); err != nil {
 			return err
 		}
 	}
 
-	t := &table{header: line{"", organizations.kind, "ConfigMaps", "ratio", "target", "", "in a Namespace", "ratio"}}
+	t := &table{header: line{"", a.kind, "ConfigMaps", "ratio", "target", ""}}
+	if a.namespaced {
+		t.header = append(t.header, "with a Namespace and Roles", "ratio")
+	}
 	parts, err := l.one(ctx, t, apis)
 	if err != nil {
 		return err
@@ -115,9 +179,23 @@ func benchLive(ctx context.Context, o options) (err error) {
 	if err := l.many(ctx, t, apis); err != nil {
 		return err
 	}
-	fmt.Printf("\nLive: an Organization of %d objects, beside a trivial function that composes as many ConfigMaps (the floor),\n", objects)
-	fmt.Printf("or a Namespace with ConfigMaps in it. One Organization, median: %s.\n\n", parts)
+	fmt.Printf("\nLive: %s of %d objects, beside a trivial function that composes as many ConfigMaps (the floor)", a.kind, is.objects)
+	if a.namespaced {
+		fmt.Printf(",\nor as many with a Namespace and, like ours, %d roles and bindings", is.roles)
+	}
+	fmt.Printf(". One %s, median: %s.\n\n", a.kind, parts)
 	return t.print(os.Stdout)
+}
+
+// offerHost makes the organization of all bindings, which has to be ready before it has any.
+func (l *live) offerHost(ctx context.Context) error {
+	if err := l.ConnectCloudflare(ctx); err != nil {
+		return err
+	}
+	if _, err := l.create(ctx, organizations, []string{host}); err != nil {
+		return err
+	}
+	return l.awaitReady(ctx, organizations)
 }
 
 func (l *live) offerTrivials(ctx context.Context) error {
@@ -142,22 +220,30 @@ func (l *live) offerTrivials(ctx context.Context) error {
 	}
 }
 
-// warmUp makes one claim, counts what it is composed of, and deletes it.
-func (l *live) warmUp(ctx context.Context, a api) (objects int, err error) {
+// warmUp makes one claim, looks at what it is composed of, and deletes it.
+func (l *live) warmUp(ctx context.Context, a api) (is shape, err error) {
 	names := []string{"warm-up"}
 	if _, err := l.create(ctx, a, names); err != nil {
-		return 0, err
+		return is, err
 	}
-	list, err := l.client.Resource(a.composites).List(ctx, metav1.ListOptions{})
+	list, err := l.client.Resource(a.composites).List(ctx, metav1.ListOptions{
+		LabelSelector: "crossplane.io/claim-namespace=" + claimNamespace + ",crossplane.io/claim-name=" + names[0],
+	})
 	if err != nil || len(list.Items) != 1 {
-		return 0, fmt.Errorf("list %s: %d objects, %w", a.composites.Resource, len(list.Items), err)
+		return is, fmt.Errorf("list %s: %d objects, %w", a.composites.Resource, len(list.Items), err)
 	}
 	refs, _, err := unstructured.NestedSlice(list.Items[0].Object, "spec", "resourceRefs")
 	if err != nil {
-		return 0, err
+		return is, err
+	}
+	for _, ref := range refs {
+		is.objects++
+		if kind, _ := ref.(map[string]any)["kind"].(string); kind == "Role" || kind == "ClusterRole" {
+			is.roles++
+		}
 	}
 	_, err = l.remove(ctx, a, names)
-	return len(refs), err
+	return is, err
 }
 
 // one measures single claims of all kinds in turns, and tells when each condition of ours came.
@@ -245,19 +331,31 @@ func (l *live) many(ctx context.Context, t *table, apis []api) error {
 		{"Crossplane's API writes until ready, per claim", func(a activity) float64 { return a.writes }},
 		{"processor seconds until ready, per claim", func(a activity) float64 { return a.processor }},
 	} {
-		v := []float64{m.of(work[0]), m.of(work[1]), m.of(work[2])}
-		t.add(m.what, number(v[0]), number(v[1]), ratio(v[0], v[1]), "", "", number(v[2]), ratio(v[0], v[2]))
+		v, words := make([]float64, len(work)), make([]string, len(work))
+		for i, a := range work {
+			v[i], words[i] = m.of(a), number(m.of(a))
+		}
+		beside(t, m.what, v, words, 0)
 	}
 	t.lines = append(t.lines, rest.lines...)
 	return nil
 }
 
+// compare adds a line about durations.
 func compare(t *table, what string, times []samples, q, most float64) {
-	v := make([]float64, len(times))
-	words := make([]string, len(times))
+	v, words := make([]float64, len(times)), make([]string, len(times))
 	for i, s := range times {
 		v[i], words[i] = float64(s.quantile(q)), duration(s.quantile(q))
 	}
+	beside(t, what, v, words, most)
+}
+
+// beside adds a line: ours, the floor, and what is to be reached beside it, and other floors.
+func beside(t *table, what string, v []float64, words []string, most float64) {
 	wanted, reached := target(v[0], v[1], most)
-	t.add(what, words[0], words[1], ratio(v[0], v[1]), wanted, reached, words[2], ratio(v[0], v[2]))
+	cells := []string{what, words[0], words[1], ratio(v[0], v[1]), wanted, reached}
+	for i := 2; i < len(v); i++ {
+		cells = append(cells, words[i], ratio(v[0], v[i]))
+	}
+	t.add(cells...)
 }
