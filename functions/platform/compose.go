@@ -133,7 +133,7 @@ func addSecrets(c *composer) (*vault, error) {
 func addLogin(c *composer) {
 	c.begin(conditionLogin)
 	c.exclusive(always, c.home, keyDexConfig, dexConfigMap(c.spec), object.ReadyWhenSeen)
-	c.exclusive(always, c.home, keyBlueprint, blueprintConfigMap(c.spec), object.ReadyWhenSeen)
+	c.exclusive(always, c.home, keyBlueprint, blueprintConfigMap(c.spec, c.seen.Composed(keyBlueprint)), object.ReadyWhenSeen)
 	c.exclusive(always, c.home, keyAuthentication, authenticationConfigMap(c.spec, c.authority()), object.ReadyWhenSeen)
 }
 
