@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"aphex.io/platform/functions/platform/configsync/authentiktest"
 )
 
 // arguments are what the program is started with in this world.
@@ -67,6 +69,40 @@ func TestTheProgramEndsWithTheOutcomeAndKeepsItsSecrets(t *testing.T) {
 			for _, hidden := range []string{apiToken, "refused-token", secret, "hunter2"} {
 				require.NotContains(t, log.String(), hidden)
 			}
+		})
+	}
+}
+
+func TestAuthentikIsTrustedByTheGivenFileAlone(t *testing.T) {
+	server, certificate, stop, err := authentiktest.StartTLS(apiToken)
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	w := worldWith(t, server)
+	w.addDex()
+	another := startCluster(t, 0).ca
+	file := func(content []byte) string {
+		path := filepath.Join(t.TempDir(), "ca.crt")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return path
+	}
+	for name, c := range map[string]struct {
+		more []string
+		want Outcome
+		log  string
+	}{
+		"its own certificate":      {[]string{"--authentik-ca-file=" + file(certificate)}, Synced, "done: "},
+		"it is among others":       {[]string{"--authentik-ca-file=" + file(slices.Concat(another, certificate))}, Synced, "done: "},
+		"another's":                {[]string{"--authentik-ca-file=" + file(another), "--timeout=300ms"}, NoAuthentik, "x509: "},
+		"none":                     {[]string{"--timeout=300ms"}, NoAuthentik, "x509: certificate signed by unknown authority"},
+		"a file that is not there": {[]string{"--authentik-ca-file=/nowhere/ca.crt"}, CannotStart, "--authentik-ca-file: open /nowhere/ca.crt: no such file"},
+		"a file that is empty":     {[]string{"--authentik-ca-file=" + file(nil)}, CannotStart, "ca.crt: it is empty"},
+		"a file of something else": {[]string{"--authentik-ca-file=" + file([]byte(secret))}, CannotStart, "ca.crt: it is not, or not only, certificates in PEM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &bytes.Buffer{}
+			require.Equal(t, int(c.want), Main(slices.Concat(w.arguments(t), c.more), log), log)
+			require.Contains(t, log.String(), c.log)
+			require.NotContains(t, log.String(), secret)
 		})
 	}
 }
