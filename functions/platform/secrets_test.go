@@ -72,7 +72,7 @@ func TestSecretsHaveTheirLengthsAndPlaces(t *testing.T) {
 // marked is the cluster of a whole platform whose Secrets hold what no run would make.
 func marked(t *testing.T) rendertest.Cluster {
 	t.Helper()
-	return applied(t, compose(t, platform(), rendertest.Cluster{Offline: true}), func(key string, o map[string]any) {
+	return running(t, func(key string, o map[string]any) {
 		work(o, nil, nil)
 		data, _ := o["data"].(map[string]any)
 		for k := range data {
@@ -132,10 +132,9 @@ func TestSecretsOfSomebodyElseAreUsedAndLeftAlone(t *testing.T) {
 	for _, key := range []string{keyGenerated + "authentik-postgresql", keyGenerated + "dex-client-argocd"} {
 		delete(w.Composed, key)
 	}
-	w.Objects = []string{
+	w.Objects = append(w.Objects,
 		foreign("authentik-postgresql", "{postgresql-password: bXkgb3du, postgresql-postgres-password: bXkgb3du}"),
-		foreign("dex-client-argocd", "{client-secret: bXkgb3du}"),
-	}
+		foreign("dex-client-argocd", "{client-secret: bXkgb3du}"))
 	d := compose(t, platform(), w)
 	require.Equal(t, "Ready", d.Phase, d.Message)
 	require.False(t, d.Has(keyGenerated+"authentik-postgresql"))
@@ -143,7 +142,7 @@ func TestSecretsOfSomebodyElseAreUsedAndLeftAlone(t *testing.T) {
 	require.Equal(t, "my own", secretsOf(t, d)["argocd/argocd-oidc#clientSecret"])
 
 	t.Run("one that lacks a key is awaited, and what repeats it stays", func(t *testing.T) {
-		w.Objects[1] = foreign("dex-client-argocd", "{}")
+		w.Objects[len(w.Objects)-1] = foreign("dex-client-argocd", "{}")
 		d := compose(t, platform(), w)
 		require.Equal(t, "Pending", d.Phase)
 		require.Contains(t, d.Message, "Secret auth-system/dex-client-argocd (it exists, is not managed by Aphex and lacks client-secret; add that, or delete the object)")
