@@ -189,11 +189,14 @@ func userID(username string) string { return "user-" + username }
 // keyOf refers to another entry of the file.
 func keyOf(id string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!KeyOf", Value: id} }
 
-// find refers to an object that Authentik has already.
+// find refers to an object that Authentik has already. Authentik's YAML is of version 1.1, in which more plain words than here
+// are no texts, such as on; so the value is quoted.
 func find(model, field, value string) *yaml.Node {
+	quoted := text(value)
+	quoted.Style = yaml.DoubleQuotedStyle
 	return &yaml.Node{
 		Kind: yaml.SequenceNode, Tag: "!Find", Style: yaml.FlowStyle,
-		Content: []*yaml.Node{text(model), {Kind: yaml.SequenceNode, Style: yaml.FlowStyle, Content: []*yaml.Node{text(field), text(value)}}},
+		Content: []*yaml.Node{text(model), {Kind: yaml.SequenceNode, Style: yaml.FlowStyle, Content: []*yaml.Node{text(field), quoted}}},
 	}
 }
 

@@ -93,6 +93,7 @@ func (a *directory) holds(t *testing.T, conditions []yaml.Node) bool {
 		require.Equal(t, "!Find", c.Tag)
 		require.Equal(t, "authentik_core.group", c.Content[0].Value)
 		require.Equal(t, "name", c.Content[1].Content[0].Value)
+		require.Equal(t, yaml.DoubleQuotedStyle, c.Content[1].Content[1].Style)
 		if a.groups[c.Content[1].Content[1].Value] == nil {
 			return false
 		}
@@ -196,6 +197,11 @@ func TestTheBlueprintSaysWhoIsInWhichGroup(t *testing.T) {
 			meanwhile:  func(a *directory) { a.groups["platform-admins"].members = []string{"carol"} },
 			members:    map[string][]string{"platform-admins": {"carol"}},
 			superusers: []string{"root"},
+		},
+		"a former name that YAML might take for something else is found": {
+			specs:      []spec{{admins("on")}, {admins("off")}},
+			members:    map[string][]string{},
+			superusers: []string{"off"},
 		},
 		"a name that comes back has its rights again": {
 			specs:      []spec{{people(person("alice", "platform-admins"))}, {admins("root"), people()}, {people(person("alice", "platform-admins"))}},
