@@ -282,6 +282,8 @@ func TestTheBlueprintRefersToWhatCameBefore(t *testing.T) {
 		known[e.ID] = e.Model
 		if e.Model == "authentik_providers_oauth2.oauth2provider" {
 			require.NotContains(t, e.Attrs, "client_secret")
+			grants := e.Attrs["grant_types"]
+			require.Equal(t, "authorization_code", grants.Content[0].Value, "Authentik refuses every login without")
 		}
 	}
 	require.Equal(t, "authentik_providers_oauth2.oauth2provider", known["provider"])
