@@ -74,7 +74,7 @@ network: ## Ask a published evaluator what the golden files' network policies le
 argocdrbac: ## Ask Argo CD's own code what the golden files' policy lets each group do
 	cd test/argocdrbac && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
-authentik: ## Hold the config sync job, and the stand-in of its tests, against Authentik's published schema
+authentik: ## Hold the config sync job, the stand-in of its tests and the blueprints against Authentik's published schema
 	cd test/authentik && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
 terraform: tools-terraform ## Parse the generated Terraform backend with terraform
