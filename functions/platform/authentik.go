@@ -160,12 +160,10 @@ func dexProvider(spec v1alpha1.PlatformSpec) blueprintEntry {
 		ID:          "provider",
 		Identifiers: map[string]any{"name": dexProviderName},
 		Attrs: map[string]any{
-			"authorization_flow": find("authentik_flows.flow", "slug", "default-provider-authorization-implicit-consent"),
-			"invalidation_flow":  find("authentik_flows.flow", "slug", "default-provider-invalidation-flow"),
-			"client_type":        "confidential",
-			"client_id":          dexClientID,
-			// Since Authentik 2026.5 a provider of a blueprint that names none refuses every login; older ones take no notice.
-			"grant_types":                []string{"authorization_code", "refresh_token"},
+			"authorization_flow":         find("authentik_flows.flow", "slug", "default-provider-authorization-implicit-consent"),
+			"invalidation_flow":          find("authentik_flows.flow", "slug", "default-provider-invalidation-flow"),
+			"client_type":                "confidential",
+			"client_id":                  dexClientID,
 			"redirect_uris":              []map[string]string{{"matching_mode": "strict", "url": callbackURL(spec)}},
 			"signing_key":                find("authentik_crypto.certificatekeypair", "name", "authentik Self-signed Certificate"),
 			"access_code_validity":       "minutes=1",
@@ -180,6 +178,8 @@ func dexProvider(spec v1alpha1.PlatformSpec) blueprintEntry {
 				keyOf("scope-email"),
 				keyOf("scope-groups"),
 			},
+			// Since Authentik 2026.5 a provider of a blueprint that names none refuses every login; older ones take no notice.
+			"grant_types": []string{"authorization_code", "refresh_token"},
 		},
 	}
 }

@@ -87,7 +87,7 @@ func parse(arguments []string, log io.Writer) (*options, error) {
 	t.Token = strings.TrimSpace(token) // A header cannot hold the line's end that people leave in files.
 	t.Provider.ClientSecret, err = readSecret("client-secret-file", secretFile)
 	problems = append(problems, err)
-	t.Authorities, err = readAuthorities("authentik-ca-file", authorityFile)
+	t.Authorities, err = readAuthorities(authorityFile)
 	problems = append(problems, err)
 	if o.cluster, err = access(kubeconfig); err != nil {
 		problems = append(problems, fmt.Errorf("no access to the cluster: %w", err))
@@ -118,17 +118,17 @@ func readSecret(flagName, file string) (string, error) {
 }
 
 // readAuthorities gives nil, which stands for those of the system, if there is no file to read.
-func readAuthorities(flagName, file string) (*x509.CertPool, error) {
+func readAuthorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flagName, err)
+		return nil, fmt.Errorf("--authentik-ca-file: %w", err)
 	}
 	authorities, err := ParseAuthorities(data)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: %s: %w", flagName, file, err)
+		return nil, fmt.Errorf("--authentik-ca-file: %s: %w", file, err)
 	}
 	pool := x509.NewCertPool()
 	for _, a := range authorities {

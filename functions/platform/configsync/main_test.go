@@ -2,10 +2,19 @@ package configsync
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/tools/clientcmd"
@@ -73,9 +82,23 @@ func TestTheProgramEndsWithTheOutcomeAndKeepsItsSecrets(t *testing.T) {
 	}
 }
 
-func TestAuthentikIsTrustedByTheGivenFileAlone(t *testing.T) {
-	server, certificate, stop, err := authentiktest.StartTLS(apiToken)
+// selfSigned is a certificate as cert-manager's self-signed issuer makes it, and the same in PEM: it may sign no other.
+func selfSigned(t *testing.T) (pair tls.Certificate, certificate []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true,
+		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestAuthentikIsTrustedByTheGivenFileAlone(t *testing.T) {
+	pair, certificate := selfSigned(t)
+	server, stop := authentiktest.StartTLS(apiToken, pair)
 	t.Cleanup(stop)
 	w := worldWith(t, server)
 	w.addDex()

@@ -6,22 +6,14 @@
 package authentiktest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // Provider is an OAuth2 provider.
@@ -85,34 +77,15 @@ func Start(token string) (server *Server, stop func()) {
 	return s, listening.Close
 }
 
-// StartTLS starts one that serves HTTPS, with a certificate that only its own key has signed.
-func StartTLS(token string) (server *Server, certificate []byte, stop func(), err error) {
+// StartTLS starts one that serves HTTPS with this certificate.
+func StartTLS(token string, certificate tls.Certificate) (server *Server, stop func()) {
 	s := newServer(token)
-	pair, err := selfSigned()
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	listening := httptest.NewUnstartedServer(s)
 	listening.Config.ErrorLog = log.New(io.Discard, "", 0) // Clients that do not trust it are expected.
-	listening.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	listening.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	listening.StartTLS()
 	s.URL = listening.URL
-	return s, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), listening.Close, nil
-}
-
-// selfSigned is as cert-manager's self-signed issuer makes it: it may sign no other.
-func selfSigned() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotAfter: time.Date(2199, time.January, 1, 0, 0, 0, 0, time.UTC),
-		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+	return s, listening.Close
 }
 
 func newServer(token string) *Server {
