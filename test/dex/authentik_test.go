@@ -77,6 +77,7 @@ func startAuthentik(t *testing.T, secret string) *authentik {
 
 // connect lets the client of a proxy speak to an address.
 func connect(t *testing.T, w http.ResponseWriter, r *http.Request, address string) {
+	t.Helper()
 	origin, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", address)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
