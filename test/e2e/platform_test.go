@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -95,6 +96,7 @@ func TestPlatform(t *testing.T) {
 		cp.patch(t, "Secret auth-system/dex-tls", fmt.Sprintf("data: {ca.crt: %s}", good))
 		cp.awaitPhase(t, platformClaim, "Ready")
 	})
+	t.Run("who leaves the list leaves the groups", leavesTheGroups)
 	t.Run("its secrets stay, and nothing is written without need", secretsStay)
 	t.Run("its secrets are in no status, event or log", secretsAreNotTold)
 	t.Run("a secret that is lost is made anew alone", aLostSecretIsMadeAnewAlone)
@@ -203,6 +205,34 @@ func followWaves(t *testing.T) {
 		return nil
 	})
 	cp.missing(t, "Application argocd/platform-gpu")
+}
+
+func leavesTheGroups(t *testing.T) {
+	const blueprint = ref("ConfigMap auth-system/authentik-blueprints")
+	people := cp.see(t, platformClaim).Object["spec"].(map[string]any)["auth"].(map[string]any)["users"]
+	kept, err := json.Marshal(map[string]any{"spec": map[string]any{"auth": map[string]any{"users": people}}})
+	require.NoError(t, err)
+	for _, step := range []struct {
+		patch string
+		// empty is how many groups are said to have nobody, some how many have Alice.
+		empty, some int
+	}{
+		{"spec: {auth: {users: []}}", 3, 0},
+		{"spec: {auth: {users: null}}", 0, 0},
+		{string(kept), 2, 1},
+	} {
+		cp.patch(t, platformClaim, step.patch)
+		cp.await(t, blueprint, func(o *object) error {
+			file := fmt.Sprint(o.Object["data"])
+			if empty, some := strings.Count(file, "users: []"), strings.Count(file, "!KeyOf user-alice"); empty != step.empty || some != step.some {
+				return fmt.Errorf("%d groups have nobody and %d have Alice after %s", empty, some, step.patch)
+			}
+			return nil
+		})
+	}
+	_, err = cp.client(platformClaim).Patch(t.Context(), platformClaim.name(), types.MergePatchType, []byte(`{"spec":{"auth":{"users":null}}}`), metav1.PatchOptions{})
+	require.ErrorContains(t, err, "must be an empty list, which takes everybody out of the groups, before it is left out")
+	cp.awaitPhase(t, platformClaim, "Ready")
 }
 
 // platformSecrets are the values of all Secrets of the platform.

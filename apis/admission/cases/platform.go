@@ -101,7 +101,7 @@ func platforms() []Case {
 		{Name: "a hundred and one people", Patch: users(manyUsers...), Want: "spec.auth.users: Too many: 101: must have at most 100 items"},
 		{Name: "a user name with a capital letter", Patch: users(user("Alice", "alice@acme-corp.com", "platform-admins")), Want: username},
 		{Name: "a user name with a dot", Patch: users(user("a.lice", "alice@acme-corp.com", "platform-admins")), Want: username},
-		{Name: "a user name that is there twice", Patch: users(user("alice", "alice@acme-corp.com", "platform-admins"), user("alice", "al@acme-corp.com", "platform-admins")), Want: "spec.auth.users[1]: Duplicate value"},
+		{Name: "a user name that is there twice", Patch: users(user("alice", "alice@acme-corp.com", "platform-admins"), user("alice", "al@acme-corp.com", "platform-admins")), Want: "must name each user name only once"},
 		{Name: "a person without an e-mail address", Patch: users(user("alice", "alice", "platform-admins")), Want: address},
 		{Name: "a person without a name", Patch: users(`{username: alice, name: "", email: alice@acme-corp.com, groups: [platform-admins]}`), Want: "spec.auth.users[0].name in body should be at least 1 chars long"},
 		{Name: "a person whose name has a line break", Patch: users(`{username: alice, name: "A\nB", email: alice@acme-corp.com, groups: [platform-admins]}`), Want: "must have no control characters"},
