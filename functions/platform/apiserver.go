@@ -4,7 +4,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/object"
 )
+
+// authenticationFile is the key of the file in its ConfigMap.
+const authenticationFile = "authentication-configuration.yaml"
 
 // authentication is the API server's own configuration file, see
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/#using-authentication-configuration.
@@ -83,15 +87,22 @@ func authenticationConfiguration(spec v1alpha1.PlatformSpec, authority string) a
 
 func authenticationConfigMap(spec v1alpha1.PlatformSpec, authority string) *corev1.ConfigMap {
 	return configMap(authNamespace, authenticationName, map[string]string{
-		"authentication-configuration.yaml": yamlText(authenticationConfiguration(spec, authority)),
+		authenticationFile: yamlText(authenticationConfiguration(spec, authority)),
 	})
 }
 
-// authority is the certificate authority that clients of Dex have to trust: cert-manager writes it beside a certificate that
-// no public one signed. Empty until it is known.
-func (c *composer) authority() string {
-	if c.spec.Certificates.Issuer != v1alpha1.IssuerSelfSigned || c.certManager.state != open {
-		return ""
+// readyAuthentication is for the file as it shall be, which is of no use while it lacks the authority of a self-signed
+// certificate: an API server that reads it trusts no token.
+func readyAuthentication(want *corev1.ConfigMap, lacking string) object.Readiness {
+	return func(o object.Object) (bool, string) {
+		switch ready, why := object.ReadyWhenSeen(o); {
+		case !ready:
+			return false, why
+		case lacking != "":
+			return false, "it lacks whom Dex is trusted by: " + lacking
+		case o.String("data", authenticationFile) != want.Data[authenticationFile]:
+			return false, "it is being updated"
+		}
+		return true, ""
 	}
-	return string(c.seen.Get("v1", "Secret", authNamespace, dexCertificate).SecretData("ca.crt"))
 }

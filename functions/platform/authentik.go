@@ -1,10 +1,13 @@
 package main
 
 import (
+	"slices"
+
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/object"
 )
 
 // applicationSlug is the platform's application at Authentik, which is part of the issuer that Dex knows it by.
@@ -12,6 +15,12 @@ const applicationSlug = "platform-services"
 
 // dexProviderName is by which the provider that Dex logs in with is found again.
 const dexProviderName = "Dex OIDC Provider"
+
+// groupModel is what Authentik calls a group, and blueprintFile the key of the blueprint in its ConfigMap.
+const (
+	groupModel    = "authentik_core.group"
+	blueprintFile = "aphex-platform.yaml"
+)
 
 // blueprint is a file from which Authentik sets itself up, see https://docs.goauthentik.io/customize/blueprints/v1/structure/.
 type blueprint struct {
@@ -25,10 +34,12 @@ type blueprintMetadata struct {
 	Labels map[string]string `yaml:"labels"`
 }
 
-// blueprintEntry is one object of Authentik, found by its identifiers. Later entries refer to it by its id.
+// blueprintEntry is one object of Authentik, found by its identifiers. Later entries refer to it by its id. It is left out
+// unless all its conditions hold.
 type blueprintEntry struct {
 	Model       string         `yaml:"model"`
 	ID          string         `yaml:"id"`
+	Conditions  []*yaml.Node   `yaml:"conditions,omitempty"`
 	Identifiers map[string]any `yaml:"identifiers"`
 	Attrs       map[string]any `yaml:"attrs"`
 }
@@ -39,9 +50,9 @@ const (
 	emailExpression  = `return {"email": request.user.email, "email_verified": True}`
 )
 
-// authentikBlueprint has the groups, the people in them, and what Dex logs in with. The provider's client secret is not here: a
-// ConfigMap is no place for it. Authentik makes one up, which is replaced through its API.
-func authentikBlueprint(spec v1alpha1.PlatformSpec) blueprint {
+// authentikBlueprint has the people, the groups with those who are in them, and what Dex logs in with. The provider's client
+// secret is not here: a ConfigMap is no place for it. Authentik makes one up, which is replaced through its API.
+func authentikBlueprint(spec v1alpha1.PlatformSpec, retired []string) blueprint {
 	b := blueprint{
 		Version: 1,
 		Metadata: blueprintMetadata{
@@ -50,10 +61,15 @@ func authentikBlueprint(spec v1alpha1.PlatformSpec) blueprint {
 			Labels: map[string]string{"blueprints.goauthentik.io/instantiate": "true"},
 		},
 	}
-	groups := spec.Groups
-	b.Entries = append(b.Entries, authentikGroup(groups.Admins, true), authentikGroup(groups.Operators, false), authentikGroup(groups.Engineering, false))
-	for _, u := range spec.Auth.Users {
+	people := spec.Auth.Users
+	for _, u := range people {
 		b.Entries = append(b.Entries, authentikUser(u))
+	}
+	groups := spec.Groups
+	b.Entries = append(b.Entries, authentikGroup(groups.Admins.Name, true, people),
+		authentikGroup(groups.Operators.Name, false, people), authentikGroup(groups.Engineering.Name, false, people))
+	for _, name := range retired {
+		b.Entries = append(b.Entries, retiredGroup(name, people))
 	}
 	b.Entries = append(b.Entries,
 		scopeMapping("groups", "The names of a person's groups", groupsExpression),
@@ -71,26 +87,60 @@ func authentikBlueprint(spec v1alpha1.PlatformSpec) blueprint {
 	return b
 }
 
-func authentikGroup(g v1alpha1.Group, superuser bool) blueprintEntry {
-	return blueprintEntry{
-		Model:       "authentik_core.group",
-		ID:          groupID(g.Name),
-		Identifiers: map[string]any{"name": g.Name},
-		Attrs:       map[string]any{"is_superuser": superuser},
+// authentikGroup has exactly those people who name it. The list is the group's, not each person's, since Authentik replaces it
+// as a whole: that takes out whoever is named no more. Without a list of people, nobody is put in or taken out.
+func authentikGroup(name string, superuser bool, people []v1alpha1.User) blueprintEntry {
+	attrs := map[string]any{"is_superuser": superuser}
+	if people != nil {
+		members := []*yaml.Node{}
+		for _, u := range people {
+			if slices.Contains(u.Groups, name) {
+				members = append(members, keyOf(userID(u.Username)))
+			}
+		}
+		attrs["users"] = members
 	}
+	return blueprintEntry{Model: groupModel, ID: groupID(name), Identifiers: map[string]any{"name": name}, Attrs: attrs}
 }
 
-// authentikUser is in these groups and no others. Whether the account is active is left to Authentik's administrators.
-func authentikUser(u v1alpha1.User) blueprintEntry {
-	groups := make([]*yaml.Node, len(u.Groups))
-	for i, name := range u.Groups {
-		groups[i] = keyOf(groupID(name))
+// retiredGroup takes from a group of a former name what the platform gave it. It is not deleted, since it may have been there
+// before, nor made again once somebody has deleted it.
+func retiredGroup(name string, people []v1alpha1.User) blueprintEntry {
+	e := authentikGroup(name, false, people)
+	e.Conditions = []*yaml.Node{find(groupModel, "name", name)}
+	return e
+}
+
+// retiredGroups are the groups of the blueprint as it is in the cluster whose names the spec gives no more, sorted. They stay
+// there, since nobody knows whether Authentik has read it.
+func retiredGroups(groups v1alpha1.Groups, before object.Object) []string {
+	var file struct {
+		Entries []struct {
+			Model       string
+			Identifiers struct{ Name string }
+		}
 	}
+	if yaml.Unmarshal([]byte(before.String("data", blueprintFile)), &file) != nil {
+		return nil // It is not as it was written, and is written anew.
+	}
+	var retired []string
+	for _, e := range file.Entries {
+		name := e.Identifiers.Name
+		if e.Model == groupModel && name != groups.Admins.Name && name != groups.Operators.Name && name != groups.Engineering.Name {
+			retired = append(retired, name)
+		}
+	}
+	slices.Sort(retired)
+	return slices.Compact(retired)
+}
+
+// authentikUser is a person. Whether the account is active is left to Authentik's administrators.
+func authentikUser(u v1alpha1.User) blueprintEntry {
 	return blueprintEntry{
 		Model:       "authentik_core.user",
-		ID:          "user-" + u.Username,
+		ID:          userID(u.Username),
 		Identifiers: map[string]any{"username": u.Username},
-		Attrs:       map[string]any{"name": u.Name, "email": u.Email, "groups": groups},
+		Attrs:       map[string]any{"name": u.Name, "email": u.Email},
 	}
 }
 
@@ -128,25 +178,34 @@ func dexProvider(spec v1alpha1.PlatformSpec) blueprintEntry {
 				keyOf("scope-email"),
 				keyOf("scope-groups"),
 			},
+			// Since Authentik 2026.5 a provider of a blueprint that names none refuses every login; older ones take no notice.
+			"grant_types": []string{"authorization_code", "refresh_token"},
 		},
 	}
 }
 
 func groupID(name string) string { return "group-" + name }
 
+func userID(username string) string { return "user-" + username }
+
 // keyOf refers to another entry of the file.
 func keyOf(id string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!KeyOf", Value: id} }
 
-// find refers to an object that Authentik has already.
+// find refers to an object that Authentik has already. Authentik's YAML is of version 1.1, in which more plain words than here
+// are no texts, such as on; so the value is quoted.
 func find(model, field, value string) *yaml.Node {
+	quoted := text(value)
+	quoted.Style = yaml.DoubleQuotedStyle
 	return &yaml.Node{
 		Kind: yaml.SequenceNode, Tag: "!Find", Style: yaml.FlowStyle,
-		Content: []*yaml.Node{text(model), {Kind: yaml.SequenceNode, Style: yaml.FlowStyle, Content: []*yaml.Node{text(field), text(value)}}},
+		Content: []*yaml.Node{text(model), {Kind: yaml.SequenceNode, Style: yaml.FlowStyle, Content: []*yaml.Node{text(field), quoted}}},
 	}
 }
 
 func text(value string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: value} }
 
-func blueprintConfigMap(spec v1alpha1.PlatformSpec) *corev1.ConfigMap {
-	return configMap(authNamespace, blueprintName, map[string]string{"aphex-platform.yaml": yamlText(authentikBlueprint(spec))})
+// blueprintConfigMap replaces the one that is there before, if any.
+func blueprintConfigMap(spec v1alpha1.PlatformSpec, before object.Object) *corev1.ConfigMap {
+	text := yamlText(authentikBlueprint(spec, retiredGroups(spec.Groups, before)))
+	return configMap(authNamespace, blueprintName, map[string]string{blueprintFile: text})
 }

@@ -62,7 +62,7 @@ type platformCertificate struct {
 func platformCertificates(domain v1alpha1.Domain, set *settings.Settings) []platformCertificate {
 	return []platformCertificate{
 		{authNamespace, dexCertificate, domain.Dex, always},
-		{authNamespace, "authentik-tls", domain.Authentik, always},
+		{authNamespace, authentikCertificate, domain.Authentik, always},
 		{set.ArgoCD.Namespace, "argocd-tls", domain.ArgoCD, switchedOn(set.Integrations.ArgoCD, "argocd")},
 		{tektonNamespace, "tekton-tls", domain.Tekton, switchedOn(set.Integrations.Tekton, "tekton")},
 	}

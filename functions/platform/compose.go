@@ -133,8 +133,10 @@ func addSecrets(c *composer) (*vault, error) {
 func addLogin(c *composer) {
 	c.begin(conditionLogin)
 	c.exclusive(always, c.home, keyDexConfig, dexConfigMap(c.spec), object.ReadyWhenSeen)
-	c.exclusive(always, c.home, keyBlueprint, blueprintConfigMap(c.spec), object.ReadyWhenSeen)
-	c.exclusive(always, c.home, keyAuthentication, authenticationConfigMap(c.spec, c.authority()), object.ReadyWhenSeen)
+	c.exclusive(always, c.home, keyBlueprint, blueprintConfigMap(c.spec, c.seen.Composed(keyBlueprint)), object.ReadyWhenSeen)
+	authority, lacking := c.dexAuthority()
+	file := authenticationConfigMap(c.spec, authority)
+	c.exclusive(always, c.home, keyAuthentication, file, readyAuthentication(file, lacking))
 }
 
 // addArgoCDLogin shows what Argo CD has to be told, and tells it where nobody else does: an installation of Argo CD brings

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -69,6 +70,22 @@ func applied(t testing.TB, d *object.Desired, change func(key string, o map[stri
 	return c
 }
 
+// running is the cluster of a whole platform.
+func running(t *testing.T, change func(key string, o map[string]any)) rendertest.Cluster {
+	t.Helper()
+	c := applied(t, offline(t), change)
+	c.Objects = []string{tlsSecret("dex-tls", rendertest.SelfSigned)}
+	// What needs the certificate of Dex follows it.
+	d := compose(t, platform(), c)
+	return rendertest.Cluster{Composed: applied(t, d, change).Composed, Objects: c.Objects}
+}
+
+// tlsSecret is what cert-manager has written of a self-signed certificate.
+func tlsSecret(name, certificate string) string {
+	return `{apiVersion: v1, kind: Secret, metadata: {namespace: auth-system, name: ` + name + `}, data: {ca.crt: ` +
+		base64.StdEncoding.EncodeToString([]byte(certificate)) + `}}`
+}
+
 // get is a desired object as the given type.
 func get[T any](t *testing.T, d *object.Desired, key string) T {
 	t.Helper()
@@ -128,7 +145,7 @@ func TestPhaseFollowsTheWaves(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			w := applied(t, offline(t), func(_ string, o map[string]any) { work(o, c.health, c.sync) })
+			w := running(t, func(_ string, o map[string]any) { work(o, c.health, c.sync) })
 			for key := range w.Composed {
 				if a, ok := strings.CutPrefix(key, keyApplication); ok && waveOf(a) > number(t, c.until) {
 					delete(w.Composed, key)

@@ -94,6 +94,8 @@ type dexConnector struct {
 
 type dexConnectorConfig struct {
 	Issuer                    string          `yaml:"issuer"`
+	DiscoveryOverrides        *dexOverrides   `yaml:"providerDiscoveryOverrides,omitempty"`
+	RootCAs                   []string        `yaml:"rootCAs,omitempty"`
 	ClientID                  string          `yaml:"clientID"`
 	ClientSecret              string          `yaml:"clientSecret"`
 	RedirectURI               string          `yaml:"redirectURI"`
@@ -102,6 +104,10 @@ type dexConnectorConfig struct {
 	InsecureSkipEmailVerified bool            `yaml:"insecureSkipEmailVerified"`
 	InsecureEnableGroups      bool            `yaml:"insecureEnableGroups"`
 	ClaimMapping              dexClaimMapping `yaml:"claimMapping"`
+}
+
+type dexOverrides struct {
+	AuthURL string `yaml:"authURL"`
 }
 
 type dexClaimMapping struct {
@@ -138,12 +144,14 @@ func dexConfiguration(spec v1alpha1.PlatformSpec) dexConfig {
 		Connectors: []dexConnector{{
 			Type: "oidc", ID: "authentik", Name: "Authentik",
 			Config: dexConnectorConfig{
-				Issuer:       spec.Auth.AuthentikIssuer,
-				ClientID:     dexClientID,
-				ClientSecret: "$" + authentikSecretEnv,
-				RedirectURI:  callbackURL(spec),
-				Scopes:       []string{"openid", "profile", "email", "groups"},
-				GetUserInfo:  true,
+				Issuer:             spec.Auth.AuthentikIssuer,
+				DiscoveryOverrides: discoveryOverrides(spec),
+				RootCAs:            rootCAs(spec),
+				ClientID:           dexClientID,
+				ClientSecret:       "$" + authentikSecretEnv,
+				RedirectURI:        callbackURL(spec),
+				Scopes:             []string{"openid", "profile", "email", "groups"},
+				GetUserInfo:        true,
 				// Authentik does not verify addresses: its administrators set them.
 				InsecureSkipEmailVerified: true,
 				// Insecure, as Dex says, since groups are as old as the last login.
@@ -156,6 +164,23 @@ func dexConfiguration(spec v1alpha1.PlatformSpec) dexConfig {
 			RefreshTokens: dexRefreshTokens{ValidIfNotUsedFor: "2160h", AbsoluteLifetime: "3960h"},
 		},
 	}
+}
+
+// discoveryOverrides send people to the host of Authentik that browsers reach. Authentik itself names the host at which Dex asks
+// it, which may be a Service of the cluster; its tokens, keys and issuer are got there.
+func discoveryOverrides(spec v1alpha1.PlatformSpec) *dexOverrides {
+	if !authentikInCluster(spec) {
+		return nil
+	}
+	return &dexOverrides{AuthURL: "https://" + spec.Domain.Authentik + "/application/o/authorize/"}
+}
+
+// rootCAs are files in Dex's pods, which mount the Secret authentik-tls there.
+func rootCAs(spec v1alpha1.PlatformSpec) []string {
+	if !authentikSelfSigned(spec) {
+		return nil
+	}
+	return []string{"/etc/dex/" + authentikCertificate + "/" + authorityKey}
 }
 
 // callbackURL is where Authentik sends people back to Dex.

@@ -70,8 +70,13 @@ type dexFile struct {
 		ID     string `json:"id"`
 		Name   string `json:"name"`
 		Config struct {
-			Issuer                    string   `json:"issuer"`
-			IssuerAlias               string   `json:"issuerAlias"`
+			Issuer             string `json:"issuer"`
+			IssuerAlias        string `json:"issuerAlias"`
+			DiscoveryOverrides struct {
+				TokenURL string `json:"tokenURL"`
+				AuthURL  string `json:"authURL"`
+				JWKSURL  string `json:"jwksURL"`
+			} `json:"providerDiscoveryOverrides"`
 			ClientID                  string   `json:"clientID"`
 			ClientSecret              string   `json:"clientSecret"`
 			RedirectURI               string   `json:"redirectURI"`

@@ -2,13 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
-	"math/big"
 	"strings"
 	"testing"
 
@@ -25,6 +18,7 @@ import (
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/rendertest"
+	"aphex.io/platform/functions/internal/settings"
 )
 
 func offline(t *testing.T, change ...func(*v1alpha1.PlatformSpec)) *object.Desired {
@@ -58,31 +52,76 @@ func TestTheAPIServerAcceptsItsConfiguration(t *testing.T) {
 		require.Equal(t, "https://127.0.0.1:5554/dex", load(t, d).JWT[0].Issuer.URL)
 	})
 	t.Run("with the authority of a self-signed certificate", func(t *testing.T) {
-		ca := authority(t)
-		secret := `{apiVersion: v1, kind: Secret, metadata: {namespace: auth-system, name: dex-tls}, data: {ca.crt: ` + base64.StdEncoding.EncodeToString(ca) + `}}`
-		home := map[string]string{keyNamespace: `{apiVersion: v1, kind: Namespace, metadata: {name: auth-system}}`}
-		d := compose(t, platform(), rendertest.Cluster{Composed: home, Objects: []string{secret}})
-		require.Equal(t, string(ca), load(t, d).JWT[0].Issuer.CertificateAuthority)
+		d := compose(t, platform(), running(t, nil))
+		require.Equal(t, rendertest.SelfSigned, load(t, d).JWT[0].Issuer.CertificateAuthority)
 		require.Contains(t, get[corev1.ConfigMap](t, d, keyArgoCDSettings).Data["oidc.config"], "rootCA: |\n  -----BEGIN CERTIFICATE-----\n")
-
-		acme := func(s *v1alpha1.PlatformSpec) {
+	})
+	for name, change := range map[string]func(*v1alpha1.PlatformSpec){
+		"without one where a public authority signs": func(s *v1alpha1.PlatformSpec) {
 			s.Certificates = v1alpha1.Certificates{Issuer: "acme", ACME: &v1alpha1.ACME{
 				Email: "ops@acme-corp.com", Solvers: []v1alpha1.Solver{{HTTP01: &v1alpha1.HTTP01{IngressClassName: "nginx"}}},
 			}}
-		}
-		d = compose(t, platform(acme), rendertest.Cluster{Composed: home, Objects: []string{secret}})
-		require.Empty(t, load(t, d).JWT[0].Issuer.CertificateAuthority, "a public authority is trusted anyway")
-	})
+		},
+		"without one where the issuer is another host": func(s *v1alpha1.PlatformSpec) { s.Auth.Issuer = "https://login.acme-corp.com/dex" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := compose(t, platform(change), running(t, nil))
+			require.Empty(t, load(t, d).JWT[0].Issuer.CertificateAuthority)
+			require.NotContains(t, get[corev1.ConfigMap](t, d, keyArgoCDSettings).Data["oidc.config"], "rootCA")
+		})
+	}
 }
 
-func authority(t *testing.T) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"dex.home.local"}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+func TestLoginIsReadyOnceTheAPIServerCanTrustDex(t *testing.T) {
+	const file = "waiting for ConfigMap auth-system/kube-apiserver-authentication ("
+	only := func(s *v1alpha1.PlatformSpec) { s.Auth.Issuer = "https://login.acme-corp.com/dex" }
+	private := "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+	cases := map[string]struct {
+		change  []func(*v1alpha1.PlatformSpec)
+		objects []string
+		// stale is whether the file is the one from before there was a certificate.
+		stale   bool
+		message string
+	}{
+		"it has the certificate": {objects: []string{tlsSecret("dex-tls", rendertest.SelfSigned)}},
+		"cert-manager has not made it": {
+			message: file + "it lacks whom Dex is trusted by: Secret auth-system/dex-tls has no ca.crt yet)",
+		},
+		"it has the certificate in this run": {
+			objects: []string{tlsSecret("dex-tls", rendertest.SelfSigned)}, stale: true, message: file + "it is being updated)",
+		},
+		"what is there is some text": {
+			objects: []string{tlsSecret("dex-tls", "an authority")},
+			message: file + "it lacks whom Dex is trusted by: Secret auth-system/dex-tls, ca.crt: it is not, or not only, certificates in PEM)",
+		},
+		"what is there is a private key": {
+			objects: []string{tlsSecret("dex-tls", rendertest.SelfSigned+private)},
+			message: file + "it lacks whom Dex is trusted by: Secret auth-system/dex-tls, ca.crt: it holds something else than certificates)",
+		},
+		"no certificate of the platform's is at the issuer": {change: []func(*v1alpha1.PlatformSpec){only}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			xr, before := platform(c.change...), rendertest.Cluster{Offline: true}
+			d := compose(t, xr, before)
+			for range 2 {
+				before = applied(t, d, nil)
+				before.Objects = c.objects
+				if c.stale {
+					before.Objects = nil
+				}
+				d = compose(t, xr, before)
+			}
+			before.Objects = c.objects
+			d = compose(t, xr, before)
+			for _, o := range d.Resources() {
+				require.NotContains(t, o.Object.String(), "PRIVATE KEY")
+			}
+			got := condition(t, d, "LoginReady")
+			require.Equal(t, c.message, got.Message)
+			require.Equal(t, c.message == "", got.Status == object.True)
+		})
+	}
 }
 
 func TestDexFindsItsSecretsInItsEnvironment(t *testing.T) {
@@ -108,59 +147,72 @@ func TestDexFindsItsSecretsInItsEnvironment(t *testing.T) {
 	require.Len(t, environment, 4)
 }
 
+// Authentik names the host at which it was asked, and a browser reaches none of the cluster's.
+func TestPeopleAreSentToAHostThatTheyReach(t *testing.T) {
+	public := &dexOverrides{AuthURL: "https://login.acme-corp.com/application/o/authorize/"}
+	cases := map[string]struct {
+		issuer string
+		want   *dexOverrides
+	}{
+		"the data model's":               {"", public},
+		"a Service by its short name":    {"http://authentik:9000/application/o/platform-services/", public},
+		"a Service with its namespace":   {"http://authentik.auth-system/application/o/platform-services/", public},
+		"a Service of another namespace": {"http://authentik.idp.svc:9000/application/o/platform-services/", public},
+		"a Service of another zone":      {"https://authentik.idp.svc.acme.internal:9443/application/o/platform-services/", public},
+		"the platform's own host":        {"https://login.acme-corp.com/application/o/platform-services/", nil},
+		"an Authentik of somebody else":  {"https://id.example.org/application/o/acme/", nil},
+		"a host in a network at home":    {"http://authentik.lan/application/o/acme/", nil},
+		"an address":                     {"http://10.0.0.7:9000/application/o/acme/", nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			xr := platform(func(s *v1alpha1.PlatformSpec) {
+				s.Domain.Authentik, s.Auth.AuthentikIssuer = "login.acme-corp.com", c.issuer
+			})
+			require.Equal(t, c.want, dexConfiguration(xr.Spec.WithDefaults()).Connectors[0].Config.DiscoveryOverrides)
+		})
+	}
+}
+
+func TestDexAndTheJobTrustAuthentikWhereItsCertificateIsItsOwn(t *testing.T) {
+	acme := v1alpha1.Certificates{Issuer: "acme"}
+	const public = "https://authentik.home.local/application/o/platform-services/"
+	cases := map[string]struct {
+		issuer       string
+		certificates v1alpha1.Certificates
+		trusted      bool
+	}{
+		"over plain HTTP":                   {"", v1alpha1.Certificates{}, false},
+		"at its host":                       {public, v1alpha1.Certificates{}, true},
+		"at its host and a port":            {"https://Authentik.home.local:8443/application/o/platform-services/", v1alpha1.Certificates{}, true},
+		"at its host, with a public one":    {public, acme, false},
+		"at another host":                   {"https://id.example.org/application/o/acme/", v1alpha1.Certificates{}, false},
+		"at a Service that has another one": {"https://authentik.auth-system.svc:9443/application/o/acme/", v1alpha1.Certificates{}, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			spec := v1alpha1.PlatformSpec{Auth: v1alpha1.Auth{AuthentikIssuer: c.issuer}, Certificates: c.certificates}.WithDefaults()
+			pod := syncJob(spec, settings.Defaults(), &vault{}).Spec.Template.Spec
+			const argument = "--authentik-ca-file=/etc/config-sync/authentik-tls/ca.crt"
+			if !c.trusted {
+				require.Empty(t, dexConfiguration(spec).Connectors[0].Config.RootCAs)
+				require.NotContains(t, strings.Join(pod.Containers[0].Args, " "), "-ca-file")
+				require.Len(t, pod.Volumes, 2)
+				return
+			}
+			require.Equal(t, []string{"/etc/dex/authentik-tls/ca.crt"}, dexConfiguration(spec).Connectors[0].Config.RootCAs)
+			require.Contains(t, pod.Containers[0].Args, argument)
+			require.Contains(t, pod.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "authority", MountPath: "/etc/config-sync/authentik-tls", ReadOnly: true})
+			require.Contains(t, pod.Volumes, corev1.Volume{Name: "authority", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+				SecretName: "authentik-tls", Items: []corev1.KeyToPath{{Key: "ca.crt", Path: "ca.crt"}},
+			}}})
+		})
+	}
+}
+
 func TestDexServesHTTPSWhenAsked(t *testing.T) {
 	require.Equal(t, dexWeb{HTTP: "0.0.0.0:5556"}, dexConfiguration(platform().Spec.WithDefaults()).Web)
 	tls := platform(func(s *v1alpha1.PlatformSpec) { s.Auth.DexTLS = true })
 	require.Equal(t, dexWeb{HTTP: "0.0.0.0:5556", HTTPS: "0.0.0.0:5554", TLSCert: "/etc/dex/tls/tls.crt", TLSKey: "/etc/dex/tls/tls.key"},
 		dexConfiguration(tls.Spec.WithDefaults()).Web)
-}
-
-// The blueprint is read as Authentik does: in order, with its tags.
-func TestTheBlueprintRefersToWhatCameBefore(t *testing.T) {
-	d := offline(t, func(s *v1alpha1.PlatformSpec) {
-		s.Auth.Users = []v1alpha1.User{
-			{Username: "alice", Name: "Alice: Developer", Email: "alice@platform.local", Groups: []string{"platform-engineering", "platform-operators"}},
-			{Username: "on", Name: "true", Email: "bob@platform.local", Groups: []string{"platform-admins"}},
-		}
-	})
-	var file struct {
-		Entries []struct {
-			Model       string
-			ID          string
-			Identifiers map[string]string
-			Attrs       map[string]yaml.Node
-		}
-	}
-	require.NoError(t, yaml.Unmarshal([]byte(get[corev1.ConfigMap](t, d, keyBlueprint).Data["aphex-platform.yaml"]), &file))
-
-	known := map[string]string{}
-	users := map[string][]string{}
-	superusers := map[string]string{}
-	for _, e := range file.Entries {
-		for name, attr := range e.Attrs {
-			for _, n := range append(attr.Content, &attr) {
-				if n.Tag == "!KeyOf" {
-					require.Contains(t, known, n.Value, "%s of %s", name, e.ID)
-				}
-			}
-		}
-		require.NotContains(t, known, e.ID)
-		known[e.ID] = e.Model
-		switch e.Model {
-		case "authentik_core.group":
-			superuser := e.Attrs["is_superuser"]
-			superusers[e.Identifiers["name"]] = superuser.Value
-		case "authentik_core.user":
-			groups, name := e.Attrs["groups"], e.Attrs["name"]
-			require.Equal(t, "!!str", name.Tag)
-			for _, g := range groups.Content {
-				users[e.Identifiers["username"]] = append(users[e.Identifiers["username"]], g.Value)
-			}
-		case "authentik_providers_oauth2.oauth2provider":
-			require.NotContains(t, e.Attrs, "client_secret")
-		}
-	}
-	require.Equal(t, map[string]string{"platform-admins": "true", "platform-operators": "false", "platform-engineering": "false"}, superusers)
-	require.Equal(t, map[string][]string{"alice": {"group-platform-engineering", "group-platform-operators"}, "on": {"group-platform-admins"}}, users)
-	require.Equal(t, "authentik_providers_oauth2.oauth2provider", known["provider"])
 }

@@ -35,7 +35,9 @@ const (
 	selfSignedIssuer = "selfsigned-issuer"
 	acmeIssuer       = "acme-issuer"
 	acmeAccountKey   = "acme-issuer-account-key"
-	dexCertificate   = "dex-tls"
+
+	dexCertificate       = "dex-tls"
+	authentikCertificate = "authentik-tls"
 )
 
 // The Secrets of what Dex shares with Authentik and with each of its clients, and of the token for Authentik's API.

@@ -34,8 +34,9 @@ const (
 	dexDeployment   = "dex"
 	dexPort         = 5556
 
-	syncTokenDir  = "/etc/config-sync/authentik"
-	syncSecretDir = "/etc/config-sync/dex"
+	syncTokenDir     = "/etc/config-sync/authentik"
+	syncSecretDir    = "/etc/config-sync/dex"
+	syncAuthorityDir = "/etc/config-sync/authentik-tls"
 	// syncPatience is how long one pod waits for Authentik and Dex, and syncDeadline is for all pods together, in seconds.
 	syncPatience = "1h"
 	syncDeadline = 2 * 60 * 60
@@ -65,13 +66,22 @@ func (c *composer) addSyncJob(on gate, v *vault) {
 	job := syncJob(c.spec, c.set, v)
 	c.step(job.Name)
 	if c.pass(on, job.Name, job, synced) {
-		c.d.AddWhen(c.home && !c.second && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin(), job.Name, job, synced)
+		c.d.AddWhen(c.home && !c.second && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin() && c.knowsAuthentik(), job.Name, job, synced)
 	}
 }
 
 // hasSyncSecrets tells whether a pod could mount what the job needs. A Secret that somebody else made may lack it.
 func (v *vault) hasSyncSecrets() bool {
 	return v.stored([]string{dexSecrets, apiTokenSecret}) && v.client(dexSecrets) != "" && v.values[apiTokenSecret][apiTokenKey] != ""
+}
+
+// knowsAuthentik tells whether the job could mount what it trusts Authentik by.
+func (c *composer) knowsAuthentik() bool {
+	if !authentikSelfSigned(c.spec) || c.seen.Offline {
+		return true
+	}
+	_, lacking := c.authorityOf(authentikCertificate)
+	return lacking == ""
 }
 
 // deploysLogin tells whether Argo CD was told to deploy Authentik and Dex, or somebody else does that.
@@ -113,7 +123,12 @@ func syncRoleBinding() *rbacv1.RoleBinding {
 // syncJob runs the program that connects the two. A Job cannot be changed, so another one takes its place when what it connects
 // is another; it stays after it has ended, since one that went by itself would be made again.
 func syncJob(spec v1alpha1.PlatformSpec, set *settings.Settings, v *vault) *batchv1.Job {
-	arguments := syncArguments(spec)
+	arguments, volumes, mounts := syncArguments(spec), syncVolumes(), syncMounts()
+	if authentikSelfSigned(spec) {
+		arguments = append(arguments, "--authentik-ca-file="+syncAuthorityDir+"/"+authorityKey)
+		volumes = append(volumes, kube.SecretVolume("authority", authentikCertificate, authorityKey))
+		mounts = append(mounts, corev1.VolumeMount{Name: "authority", MountPath: syncAuthorityDir, ReadOnly: true})
+	}
 	return &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 		ObjectMeta: meta(authNamespace, syncJobName(arguments, set.ConfigSync.Image, v)),
@@ -142,19 +157,27 @@ func syncJob(spec v1alpha1.PlatformSpec, set *settings.Settings, v *vault) *batc
 							Requests: kube.Resources("10m", "32Mi"),
 							Limits:   kube.Resources("100m", "64Mi"),
 						},
-						VolumeMounts: []corev1.VolumeMount{
-							{Name: "token", MountPath: syncTokenDir, ReadOnly: true},
-							{Name: "secret", MountPath: syncSecretDir, ReadOnly: true},
-						},
+						VolumeMounts:    mounts,
 						SecurityContext: kube.UnprivilegedContainer(),
 					}},
-					Volumes: []corev1.Volume{
-						kube.SecretVolume("token", apiTokenSecret, apiTokenKey),
-						kube.SecretVolume("secret", dexSecrets, clientSecretKey),
-					},
+					Volumes: volumes,
 				},
 			},
 		},
+	}
+}
+
+func syncVolumes() []corev1.Volume {
+	return []corev1.Volume{
+		kube.SecretVolume("token", apiTokenSecret, apiTokenKey),
+		kube.SecretVolume("secret", dexSecrets, clientSecretKey),
+	}
+}
+
+func syncMounts() []corev1.VolumeMount {
+	return []corev1.VolumeMount{
+		{Name: "token", MountPath: syncTokenDir, ReadOnly: true},
+		{Name: "secret", MountPath: syncSecretDir, ReadOnly: true},
 	}
 }
 

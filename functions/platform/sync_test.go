@@ -61,6 +61,36 @@ func TestTheJobWaitsForWhatItMounts(t *testing.T) {
 	}
 }
 
+func TestTheJobWaitsForTheCertificateThatItTrustsAuthentikBy(t *testing.T) {
+	xr := platform(func(s *v1alpha1.PlatformSpec) {
+		s.Auth.AuthentikIssuer = "https://authentik.home.local/application/o/platform-services/"
+		s.Settings = map[string]any{"configSync": map[string]any{"image": "registry.example.com/function-platform:v1"}}
+	})
+	whole := compose(t, xr, rendertest.Cluster{Offline: true})
+	for name, c := range map[string]struct {
+		objects []string
+		made    bool
+		want    int
+	}{
+		"there is none":                {nil, false, 0},
+		"there is something else":      {[]string{tlsSecret("authentik-tls", "a certificate")}, false, 0},
+		"it is there":                  {[]string{tlsSecret("authentik-tls", rendertest.SelfSigned)}, false, 1},
+		"it is lost after the job ran": {nil, true, 1},
+		"the certificate is another's": {[]string{tlsSecret("dex-tls", rendertest.SelfSigned)}, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := applied(t, whole, nil)
+			cluster.Objects = c.objects
+			for key := range cluster.Composed {
+				if !c.made && object.NewObject(whole.Resources()[key].Object).Kind() == "Job" {
+					delete(cluster.Composed, key)
+				}
+			}
+			require.Equal(t, c.want, jobs(compose(t, xr, cluster)))
+		})
+	}
+}
+
 // Crossplane gives up on a function that asks for something new each time it is called.
 func TestThereIsNoJobWhileItsNameIsNotKnown(t *testing.T) {
 	image := func(s *v1alpha1.PlatformSpec) {

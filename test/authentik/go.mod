@@ -6,6 +6,7 @@ require (
 	aphex.io/platform v0.0.0
 	github.com/getkin/kin-openapi v0.147.0
 	github.com/stretchr/testify v1.11.1
+	go.yaml.in/yaml/v3 v3.0.4
 	goauthentik.io/api/v3 v3.2026050.3
 	k8s.io/client-go v0.35.3
 )

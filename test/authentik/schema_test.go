@@ -1,5 +1,6 @@
 // Package authentik holds the config sync job, and the stand-in that its tests use, against the OpenAPI schema that Authentik
-// publishes: what the one asks and what the other answers. The schema is that of Authentik's own client, a module that is
+// publishes: what the one asks and what the other answers; and the composed blueprints, whose objects go through the same
+// serializers. The schema is that of Authentik's own client, a module that is
 // pinned here and read, but not built.
 package authentik
 
@@ -7,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,8 +35,8 @@ import (
 // paths are those that are used; to check all others would take long.
 var paths = []string{"/providers/oauth2/", "/providers/oauth2/{id}/"}
 
-// published is the schema, of which objects may not have fields that it does not name.
-var published = sync.OnceValues(func() (routers.Router, error) {
+// schema is all that is published. Requests may not have fields that it does not name.
+var schema = sync.OnceValues(func() (*openapi3.T, error) {
 	out, err := exec.Command("go", "mod", "download", "-json", "goauthentik.io/api/v3").Output()
 	if err != nil {
 		return nil, fmt.Errorf("go mod download: %w: %s", err, out)
@@ -51,6 +53,20 @@ var published = sync.OnceValues(func() (routers.Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	for name := range doc.Components.Schemas {
+		if strings.HasSuffix(name, "Request") {
+			err = errors.Join(err, forbidMore(doc, name))
+		}
+	}
+	return doc, err
+})
+
+// published is the part of the schema that the job uses, in answers too without more fields than it names.
+var published = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := schema()
+	if err != nil {
+		return nil, err
+	}
 	used := openapi3.NewPaths()
 	for _, path := range paths {
 		item := doc.Paths.Value(path)
@@ -60,16 +76,24 @@ var published = sync.OnceValues(func() (routers.Router, error) {
 		used.Set(path, item)
 	}
 	doc.Paths = used
-	for _, name := range []string{"PatchedOAuth2ProviderRequest", "OAuth2Provider", "PaginatedOAuth2ProviderList", "Pagination", "RedirectURI", "GenericError"} {
-		schema := doc.Components.Schemas[name]
-		if schema == nil {
-			return nil, fmt.Errorf("the schema has no %s", name)
+	for _, name := range []string{"OAuth2Provider", "PaginatedOAuth2ProviderList", "Pagination", "RedirectURI", "GenericError"} {
+		if err := forbidMore(doc, name); err != nil {
+			return nil, err
 		}
-		no := false
-		schema.Value.AdditionalProperties = openapi3.AdditionalProperties{Has: &no}
 	}
 	return gorillamux.NewRouter(doc)
 })
+
+// forbidMore makes an object of the schema have no fields but those that it names.
+func forbidMore(doc *openapi3.T, name string) error {
+	object := doc.Components.Schemas[name]
+	if object == nil {
+		return fmt.Errorf("the schema has no %s", name)
+	}
+	no := false
+	object.Value.AdditionalProperties = openapi3.AdditionalProperties{Has: &no}
+	return nil
+}
 
 // witness passes calls of the API on and notes what is not as published.
 type witness struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,8 @@ type situation struct {
 	cluster  []*unstructured.Unstructured
 	// without are CRDs that are not installed.
 	without []string
+	// certificate is what cert-manager would have made, in PEM.
+	certificate []byte
 }
 
 // load reads a golden case of a function.
@@ -60,6 +63,9 @@ func load(ctx context.Context, root, function, name string) (*situation, error) 
 		return nil, fmt.Errorf("%s: xr.yaml holds %d objects", dir, len(xrs))
 	}
 	s := &situation{root: root, xr: xrs[0]}
+	if s.certificate, err = os.ReadFile(filepath.Join(root, "functions", "internal", "rendertest", "selfsigned.crt")); err != nil {
+		return nil, err
+	}
 	definitions, err := filepath.Glob(filepath.Join(root, "apis", "*", "definition.yaml"))
 	if err != nil {
 		return nil, err
@@ -174,14 +180,15 @@ var reported = map[string]map[string]any{
 	"Certificate":   {"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
 }
 
-// apply makes what was not there yet, owned by the composite resource, and sets the latter's status.
+// apply makes what was not there yet, owned by the composite resource, changes what was, and sets the composite's status.
 func (s *situation) apply(rsp *fnv1.RunFunctionResponse) (changed bool) {
-	there := make(map[string]bool, len(s.composed))
+	there := make(map[string]*unstructured.Unstructured, len(s.composed))
 	for _, o := range s.composed {
-		there[o.GetAnnotations()[resourceKey]] = true
+		there[o.GetAnnotations()[resourceKey]] = o
 	}
 	for key, r := range rsp.GetDesired().GetResources() {
-		if there[key] {
+		if old := there[key]; old != nil {
+			changed = change(old, r.GetResource().AsMap()) || changed
 			continue
 		}
 		o := &unstructured.Unstructured{Object: r.GetResource().AsMap()}
@@ -194,6 +201,9 @@ func (s *situation) apply(rsp *fnv1.RunFunctionResponse) (changed bool) {
 		o.SetUID(types.UID("uid-of-" + key))
 		if status := reported[o.GetKind()]; status != nil {
 			o.Object["status"] = status
+		}
+		if o.GetKind() == "Certificate" {
+			s.cluster = append(s.cluster, s.certificateSecret(o))
 		}
 		o.SetOwnerReferences([]metav1.OwnerReference{{
 			APIVersion: s.xr.GetAPIVersion(), Kind: s.xr.GetKind(), Name: s.xr.GetName(), UID: s.xr.GetUID(),
@@ -219,6 +229,25 @@ func (s *situation) apply(rsp *fnv1.RunFunctionResponse) (changed bool) {
 	changed = changed || !reflect.DeepEqual(s.xr.Object["status"], any(status))
 	s.xr.Object["status"] = status
 	return changed
+}
+
+// change sets what is desired of an object, and tells whether it was something else.
+func change(o *unstructured.Unstructured, desired map[string]any) (changed bool) {
+	for field, value := range desired {
+		if field != "metadata" && field != "status" && !reflect.DeepEqual(o.Object[field], value) {
+			o.Object[field], changed = value, true
+		}
+	}
+	return changed
+}
+
+// certificateSecret is what cert-manager writes for a self-signed Certificate.
+func (s *situation) certificateSecret(certificate *unstructured.Unstructured) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+		"metadata": map[string]any{"namespace": certificate.GetNamespace(), "name": certificate.GetName()},
+		"data":     map[string]any{"ca.crt": base64.StdEncoding.EncodeToString(s.certificate)},
+	}}
 }
 
 // settle answers what a function looks up, as Crossplane does, until its lookups stand still. The request it returns

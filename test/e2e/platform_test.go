@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +13,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"aphex.io/platform/test/publichost"
 )
 
 const platformClaim = ref("Platform platform-system/home")
@@ -26,25 +30,42 @@ func TestPlatform(t *testing.T) {
 
 	require.True(t, t.Run("what is not installed is what it waits for", func(t *testing.T) {
 		o := cp.await(t, platformClaim, func(o *object) error {
-			for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady", "ArgoCDLoginReady", "TektonAccessReady", "GroupsReady"} {
+			for _, done := range []string{"NamespaceReady", "SecretsReady", "ArgoCDLoginReady", "TektonAccessReady", "GroupsReady"} {
 				if status, _, message := condition(o, done); status != "True" {
 					return fmt.Errorf("%s is %q: %s", done, status, message)
 				}
 			}
+			for awaiting, what := range map[string]string{
+				"LoginReady": "Secret auth-system/dex-tls has no ca.crt yet", "CertificatesReady": "waiting for ClusterIssuer selfsigned-issuer",
+			} {
+				status, _, message := condition(o, awaiting)
+				if err := contains(status+": "+message, "False: ", what); err != nil {
+					return fmt.Errorf("%s: %w", awaiting, err)
+				}
+			}
 			return contains(text(o, "status.message"), "wave 0 of 30: platform-ingress-controller Unknown (Argo CD has not looked at it yet)",
-				"waiting for ClusterIssuer selfsigned-issuer")
+				"waiting for ConfigMap auth-system/kube-apiserver-authentication")
 		})
 		require.Equal(t, "Pending", text(o, "status.phase"))
 		require.Equal(t, "https://dex.home.local", text(o, "status.issuer"))
 		cp.missing(t, "Application argocd/platform-tekton")
 	}))
 	require.True(t, t.Run("the phase follows the waves", followWaves))
+	require.True(t, t.Run("Platform is what its golden file says", func(t *testing.T) { cp.requireGolden(t, platformClaim) }))
 	require.True(t, t.Run("with its certificates it is ready", func(t *testing.T) {
 		for _, r := range []ref{
 			"ClusterIssuer selfsigned-issuer", "Certificate auth-system/dex-tls", "Certificate auth-system/authentik-tls",
 			"Certificate argocd/argocd-tls", "Certificate tekton-pipelines/tekton-tls",
 		} {
 			cp.certManagerReports(t, r)
+		}
+		for r, key := range map[ref]string{
+			"ConfigMap auth-system/kube-apiserver-authentication": "authentication-configuration.yaml", "ConfigMap argocd/argocd-cm": "oidc.config",
+		} {
+			cp.await(t, r, func(o *object) error {
+				data, _ := o.Object["data"].(map[string]any)
+				return contains(fmt.Sprint(data[key]), "-----BEGIN CERTIFICATE-----")
+			})
 		}
 		o := cp.awaitPhase(t, platformClaim, "Ready", "people log in at https://authentik.home.local")
 		for _, c := range list(o, "status.conditions") {
@@ -59,7 +80,6 @@ func TestPlatform(t *testing.T) {
 		}
 		require.Regexp(t, `(?m)^home +Ready +30 +True +True +\d+`, kubectl(t, "get", "platforms", "--namespace", "platform-system"))
 	}))
-	require.True(t, t.Run("Platform is what its golden file says", func(t *testing.T) { cp.requireGolden(t, platformClaim) }))
 	t.Run("a wave that fails later takes nothing away", func(t *testing.T) {
 		cp.argoCDReports(t, "platform-tekton", "Synced", "Degraded")
 		cp.awaitPhase(t, platformClaim, "Pending", "wave 1 of 30: platform-tekton Degraded")
@@ -67,20 +87,16 @@ func TestPlatform(t *testing.T) {
 		cp.argoCDReports(t, "platform-tekton", "Synced", "Healthy")
 		cp.awaitPhase(t, platformClaim, "Ready")
 	})
-	t.Run("a certificate authority reaches those who have to trust it", func(t *testing.T) {
-		cp.create(t, &object{Object: map[string]any{
-			"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "auth-system", "name": "dex-tls"},
-			"stringData": map[string]any{"ca.crt": "an authority"},
-		}})
-		for r, key := range map[ref]string{
-			"ConfigMap auth-system/kube-apiserver-authentication": "authentication-configuration.yaml", "ConfigMap argocd/argocd-cm": "oidc.config",
-		} {
-			cp.await(t, r, func(o *object) error {
-				data, _ := o.Object["data"].(map[string]any)
-				return contains(fmt.Sprint(data[key]), "an authority")
-			})
-		}
+	t.Run("what is no certificate reaches nobody", func(t *testing.T) {
+		const file = ref("ConfigMap auth-system/kube-apiserver-authentication")
+		good := cp.see(t, "Secret auth-system/dex-tls").Object["data"].(map[string]any)["ca.crt"]
+		cp.patch(t, "Secret auth-system/dex-tls", "stringData: {ca.crt: a certificate}")
+		cp.awaitPhase(t, platformClaim, "Pending", "Secret auth-system/dex-tls, ca.crt: it is not, or not only, certificates in PEM")
+		require.NotContains(t, fmt.Sprint(cp.see(t, file).Object["data"]), "certificateAuthority")
+		cp.patch(t, "Secret auth-system/dex-tls", fmt.Sprintf("data: {ca.crt: %s}", good))
+		cp.awaitPhase(t, platformClaim, "Ready")
 	})
+	t.Run("who leaves the list leaves the groups", leavesTheGroups)
 	t.Run("its secrets stay, and nothing is written without need", secretsStay)
 	t.Run("its secrets are in no status, event or log", secretsAreNotTold)
 	t.Run("a secret that is lost is made anew alone", aLostSecretIsMadeAnewAlone)
@@ -113,9 +129,17 @@ func (c *cluster) argoCDReports(t *testing.T, application, sync, health string) 
 	c.patch(t, refTo("Application argocd/%s", application), fmt.Sprintf("status: {sync: {status: %s}, health: {status: %s}}", sync, health))
 }
 
-// certManagerReports sets what cert-manager would report of a certificate or an issuer that is good.
+// certManagerReports sets what cert-manager would report of a certificate or an issuer that is good. It writes the only Secret
+// of a certificate that the platform reads.
 func (c *cluster) certManagerReports(t *testing.T, r ref) {
 	t.Helper()
+	if r == "Certificate auth-system/dex-tls" {
+		_, ca := publichost.SelfSigned(t, "dex.home.local")
+		_, err := c.kube.CoreV1().Secrets(r.namespace()).Create(t.Context(), &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: r.name()}, Data: map[string][]byte{"ca.crt": ca},
+		}, metav1.CreateOptions{FieldManager: "e2e"})
+		require.NoError(t, err)
+	}
 	_, err := c.client(r).Patch(t.Context(), r.name(), types.MergePatchType, []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`),
 		metav1.PatchOptions{FieldManager: "e2e"}, "status")
 	require.NoError(t, err, r)
@@ -181,6 +205,34 @@ func followWaves(t *testing.T) {
 		return nil
 	})
 	cp.missing(t, "Application argocd/platform-gpu")
+}
+
+func leavesTheGroups(t *testing.T) {
+	const blueprint = ref("ConfigMap auth-system/authentik-blueprints")
+	people := cp.see(t, platformClaim).Object["spec"].(map[string]any)["auth"].(map[string]any)["users"]
+	kept, err := json.Marshal(map[string]any{"spec": map[string]any{"auth": map[string]any{"users": people}}})
+	require.NoError(t, err)
+	for _, step := range []struct {
+		patch string
+		// empty is how many groups are said to have nobody, some how many have Alice.
+		empty, some int
+	}{
+		{"spec: {auth: {users: []}}", 3, 0},
+		{"spec: {auth: {users: null}}", 0, 0},
+		{string(kept), 2, 1},
+	} {
+		cp.patch(t, platformClaim, step.patch)
+		cp.await(t, blueprint, func(o *object) error {
+			file := fmt.Sprint(o.Object["data"])
+			if empty, some := strings.Count(file, "users: []"), strings.Count(file, "!KeyOf user-alice"); empty != step.empty || some != step.some {
+				return fmt.Errorf("%d groups have nobody and %d have Alice after %s", empty, some, step.patch)
+			}
+			return nil
+		})
+	}
+	_, err = cp.client(platformClaim).Patch(t.Context(), platformClaim.name(), types.MergePatchType, []byte(`{"spec":{"auth":{"users":null}}}`), metav1.PatchOptions{})
+	require.ErrorContains(t, err, "must be an empty list, which takes everybody out of the groups, before it is left out")
+	cp.awaitPhase(t, platformClaim, "Ready")
 }
 
 // platformSecrets are the values of all Secrets of the platform.
@@ -285,7 +337,7 @@ func usesWhatWasKept(t *testing.T) {
 	before := versions()
 	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
 	cp.await(t, platformClaim, func(o *object) error {
-		for _, done := range []string{"NamespaceReady", "SecretsReady", "LoginReady"} {
+		for _, done := range []string{"NamespaceReady", "SecretsReady"} {
 			if status, _, message := condition(o, done); status != "True" {
 				return fmt.Errorf("%s is %q: %s", done, status, message)
 			}

@@ -107,6 +107,8 @@ func (c *cluster) awaitIssuer(t *testing.T) {
 const (
 	loginGolden = "../../functions/platform/testdata/a-fresh-claim-makes-its-namespace-and-the-first-wave/settled.yaml"
 	syncGolden  = "../../functions/platform/testdata/a-job-connects-authentik-and-dex/settled.yaml"
+	// secureGolden has an Authentik that is reached over HTTPS.
+	secureGolden = "../../functions/platform/testdata/a-login-over-https-with-self-signed-certificates/settled.yaml"
 )
 
 // composition is what a golden case composes.

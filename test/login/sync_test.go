@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,13 +31,13 @@ import (
 	"aphex.io/platform/functions/platform/configsync"
 	"aphex.io/platform/functions/platform/configsync/authentiktest"
 	"aphex.io/platform/test/controlplane"
+	"aphex.io/platform/test/publichost"
 )
 
 const (
 	authNamespace = "auth-system"
 	dexHost       = "dex.auth-system.svc.cluster.local:5556"
 	authentikHost = "authentik.auth-system.svc.cluster.local:9000"
-	dexIssuer     = "https://login.acme-corp.com/dex"
 )
 
 // jobWorld is what the composed Job meets: a real API server, on which it has the composed rights, and a stand-in for
@@ -50,15 +51,20 @@ type jobWorld struct {
 	provider  int
 	// started is whether Dex runs.
 	started atomic.Bool
-	proxy   string
+	// proxies stand for the names that the cluster's DNS has, by the variables that name them.
+	proxies []string
+	// certificate is Authentik's own, where it serves HTTPS.
+	certificate []byte
 }
 
-func newJobWorld(t *testing.T) *jobWorld {
+// newJobWorld has the Job of a golden case, for a Dex that has this issuer.
+func newJobWorld(t *testing.T, golden, dexIssuer string) *jobWorld {
 	t.Helper()
-	w := &jobWorld{composed: readGolden(t, syncGolden), job: &batchv1.Job{}}
+	w := &jobWorld{composed: readGolden(t, golden), job: &batchv1.Job{}}
+	issuer, err := url.Parse(dexIssuer)
+	require.NoError(t, err)
 	w.composed.decode(t, "Job", "", w.job)
 
-	var err error
 	w.server, err = controlplane.StartAPIServer(t.Context(), controlplane.Options{Dir: t.TempDir(), Log: t.Logf}, nil, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.server.Stop()) })
@@ -79,12 +85,11 @@ func newJobWorld(t *testing.T) *jobWorld {
 		Name: "Dex OIDC Provider", ClientID: "dex-client", ClientSecret: "made-up-by-authentik", Application: "platform-services",
 		RedirectURIs: authentiktest.Redirects(dexIssuer + "/callback"),
 	})
-	// A proxy stands for the names that the cluster's DNS has.
 	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Host == authentikHost:
 			w.authentik.ServeHTTP(rw, r)
-		case r.URL.Host == dexHost && w.started.Load() && r.URL.Path == "/dex/.well-known/openid-configuration":
+		case r.URL.Host == dexHost && w.started.Load() && r.URL.Path == issuer.Path+"/.well-known/openid-configuration":
 			rw.Header().Set("Content-Type", "application/json")
 			_, _ = fmt.Fprintf(rw, `{"issuer":%q,"authorization_endpoint":"%[1]s/auth","token_endpoint":"%[1]s/token","jwks_uri":"%[1]s/keys"}`, dexIssuer)
 		default:
@@ -92,7 +97,8 @@ func newJobWorld(t *testing.T) *jobWorld {
 		}
 	}))
 	t.Cleanup(proxy.Close)
-	w.proxy = proxy.URL
+	secure, certificate := publichost.Serve(t, "authentik.home.local", w.authentik)
+	w.proxies, w.certificate = []string{"HTTP_PROXY=" + proxy.URL, "HTTPS_PROXY=" + secure}, certificate
 	return w
 }
 
@@ -109,8 +115,12 @@ func (c composition) decode(t *testing.T, kind, name string, into any) {
 	require.Equal(t, 1, found, "%s %s", kind, name)
 }
 
+// secret is a composed Secret, or that which cert-manager writes for Authentik.
 func (w *jobWorld) secret(t *testing.T, name string) map[string][]byte {
 	t.Helper()
+	if name == "authentik-tls" {
+		return map[string][]byte{"ca.crt": w.certificate}
+	}
 	s := &corev1.Secret{}
 	w.composed.decode(t, "Secret", name, s)
 	return s.Data
@@ -184,7 +194,7 @@ func (w *jobWorld) run(t *testing.T, more ...string) (code int, log string) {
 	}
 	arguments = append(arguments, "--kubeconfig="+w.kubeconfig(t, pod.ServiceAccountName, dir))
 	command := exec.CommandContext(t.Context(), w.server.Binary("function-platform"), append(arguments, more...)...)
-	command.Env = []string{"HTTP_PROXY=" + w.proxy}
+	command.Env = w.proxies
 	out := &bytes.Buffer{}
 	command.Stdout, command.Stderr = out, out
 	err := command.Run()
@@ -223,7 +233,7 @@ func (w *jobWorld) replicas(t *testing.T, name string) int32 {
 }
 
 func TestTheJobConnectsAuthentikAndDex(t *testing.T) {
-	w := newJobWorld(t)
+	w := newJobWorld(t, syncGolden, "https://login.acme-corp.com/dex")
 	binding, err := w.admin.RbacV1().RoleBindings(authNamespace).Get(t.Context(), "config-sync", metav1.GetOptions{})
 	require.NoError(t, err)
 
@@ -270,5 +280,32 @@ func TestTheJobConnectsAuthentikAndDex(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.AppsV1().Deployments(authNamespace).Get(t.Context(), "authentik", metav1.GetOptions{})
 		require.ErrorContains(t, err, "forbidden")
+	})
+}
+
+func TestTheJobTrustsAnAuthentikWhoseCertificateIsItsOwn(t *testing.T) {
+	w := newJobWorld(t, secureGolden, "https://dex.home.local")
+	w.startDex(t)
+	right := w.certificate
+	t.Run("not by the certificate of another", func(t *testing.T) {
+		_, w.certificate = publichost.Serve(t, "authentik.home.local", http.NotFoundHandler())
+		code, log := w.run(t, "--timeout=3s")
+		require.Equal(t, int(configsync.NoAuthentik), code)
+		require.Contains(t, log, "x509: ")
+	})
+	t.Run("not by something else", func(t *testing.T) {
+		w.certificate = []byte("a certificate")
+		code, log := w.run(t)
+		require.Equal(t, int(configsync.CannotStart), code)
+		require.Contains(t, log, "ca.crt: it is not, or not only, certificates in PEM")
+	})
+	require.Zero(t, w.authentik.Writes(), "neither has told it anything")
+	t.Run("by its own", func(t *testing.T) {
+		w.certificate = right
+		code, log := w.run(t)
+		require.Zero(t, code)
+		require.Contains(t, log, "ok: Authentik is ready at https://authentik.home.local")
+		require.Equal(t, string(w.secret(t, "dex-secrets")["client-secret"]), w.authentik.Provider(w.provider).ClientSecret)
+		require.Equal(t, int32(1), w.replicas(t, "dex"))
 	})
 }

@@ -24,7 +24,7 @@ import (
 func Serve(t *testing.T, host string, handler http.Handler) (proxy string, ca []byte) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
-	certificate, ca := selfSigned(t, host)
+	certificate, ca := SelfSigned(t, host)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -60,9 +60,9 @@ func startProxy(t *testing.T, address string) string {
 	return proxy.URL
 }
 
-// selfSigned is a certificate of a host as cert-manager's self-signed issuer makes one: it is its own authority, and may
+// SelfSigned is a certificate of a host as cert-manager's self-signed issuer makes one: it is its own authority, and may
 // sign no other.
-func selfSigned(t *testing.T, host string) (certificate tls.Certificate, ca []byte) {
+func SelfSigned(t *testing.T, host string) (certificate tls.Certificate, ca []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)

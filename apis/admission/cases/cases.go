@@ -141,6 +141,9 @@ spec:
   claimRef: {apiVersion: aphex.io/v1alpha1, kind: Platform, namespace: admission-test, name: home}
   gitops:
     repoURL: https://github.com/bdchatham/AphexPlatformInfrastructure
+  auth:
+    users:
+      - {username: alice, name: Alice Developer, email: alice@acme-corp.com, groups: [platform-engineering]}
 `,
 }
 

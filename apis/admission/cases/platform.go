@@ -19,6 +19,7 @@ func platforms() []Case {
 		known      = "must name only the groups of this platform, by spec.groups.*.name"
 		acme       = "must be given where issuer is acme, and only there"
 		hours      = `must be hours such as "2160h"`
+		renewal    = "must be shorter than duration, which is 2160h where it is not given"
 		solver     = "must have either http01 or dns01"
 		oneGroup   = "must give each name and alias to one group only"
 		group      = "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit"
@@ -51,11 +52,15 @@ func platforms() []Case {
 		{Name: "a platform with hosts of its own", Patch: "spec: {domain: {dex: dex.acme-corp.com, authentik: login.acme-corp.com}}"},
 		{Name: "a platform whose issuer has a port and a path", Patch: auth("issuer: 'https://127.0.0.1:5554/dex'")},
 		{Name: "a platform with people", Patch: users(user("alice", "alice@acme-corp.com", "platform-engineering", "platform-operators"), user("bob-2", "bob@acme-corp.com", "platform-admins"))},
+		{Name: "a platform whose groups nobody is in", Patch: users()},
 		{Name: "a platform with a hundred people", Patch: users(manyUsers[:100]...)},
 		{Name: "people in a group of another name", Patch: `spec: {groups: {admins: {name: root}}, auth: {users: [` + user("alice", "alice@acme-corp.com", "root") + `]}}`},
 		{Name: "a platform without aliases", Patch: "spec: {groups: {admins: {aliases: []}, engineering: {aliases: []}}}"},
 		{Name: "an operator alias", Patch: names("operators", "aliases: [sre, Ops_Team.1]")},
 		{Name: "certificates for a year", Patch: certificates("duration: 8760h, renewBefore: 720h")},
+		{Name: "certificates that are renewed an hour before their end", Patch: certificates("duration: 2h, renewBefore: 1h")},
+		{Name: "certificates of 90 days that are renewed an hour after they were made", Patch: certificates("renewBefore: 2159h")},
+		{Name: "certificates of a day", Patch: certificates("duration: 24h")},
 		{Name: "certificates of Let's Encrypt", Patch: solvers("{dnsZones: [acme-corp.com], dns01: {apiTokenSecretRef: {name: cloudflare, key: api-token}}}, {http01: {ingressClassName: nginx}}")},
 		{Name: "settings of all claims", Patch: "spec: {settings: {webhookDomain: hooks.acme-corp.com, cloudflared: {replicas: 3}}}"},
 		{Name: "other manifests later", Update: true, Patch: gitops("repoURL: https://github.com/acme-corp/platform-2")},
@@ -96,7 +101,7 @@ func platforms() []Case {
 		{Name: "a hundred and one people", Patch: users(manyUsers...), Want: "spec.auth.users: Too many: 101: must have at most 100 items"},
 		{Name: "a user name with a capital letter", Patch: users(user("Alice", "alice@acme-corp.com", "platform-admins")), Want: username},
 		{Name: "a user name with a dot", Patch: users(user("a.lice", "alice@acme-corp.com", "platform-admins")), Want: username},
-		{Name: "a user name that is there twice", Patch: users(user("alice", "alice@acme-corp.com", "platform-admins"), user("alice", "al@acme-corp.com", "platform-admins")), Want: "spec.auth.users[1]: Duplicate value"},
+		{Name: "a user name that is there twice", Patch: users(user("alice", "alice@acme-corp.com", "platform-admins"), user("alice", "al@acme-corp.com", "platform-admins")), Want: "must name each user name only once"},
 		{Name: "a person without an e-mail address", Patch: users(user("alice", "alice", "platform-admins")), Want: address},
 		{Name: "a person without a name", Patch: users(`{username: alice, name: "", email: alice@acme-corp.com, groups: [platform-admins]}`), Want: "spec.auth.users[0].name in body should be at least 1 chars long"},
 		{Name: "a person whose name has a line break", Patch: users(`{username: alice, name: "A\nB", email: alice@acme-corp.com, groups: [platform-admins]}`), Want: "must have no control characters"},
@@ -117,6 +122,9 @@ func platforms() []Case {
 		{Name: "certificates for days", Patch: certificates("duration: 90d"), Want: hours},
 		{Name: "certificates for no time", Patch: certificates("duration: 0h"), Want: hours},
 		{Name: "certificates that are renewed in minutes", Patch: certificates("renewBefore: 90m"), Want: hours},
+		{Name: "certificates that are renewed at once", Patch: certificates("duration: 720h, renewBefore: 720h"), Want: renewal},
+		{Name: "certificates that are renewed before they are made", Patch: certificates("duration: 24h, renewBefore: 360h"), Want: renewal},
+		{Name: "certificates that are renewed at once by default", Patch: certificates("renewBefore: 2160h"), Want: renewal},
 		{Name: "two groups of one name", Patch: names("operators", "name: platform-admins"), Want: oneGroup},
 		{Name: "an alias of two groups", Patch: names("operators", "aliases: [admins]"), Want: oneGroup},
 		{Name: "a group that repeats its own name", Patch: names("admins", "aliases: [platform-admins]"), Want: oneGroup},
@@ -128,6 +136,9 @@ func platforms() []Case {
 	}
 	composites := []Case{
 		{Name: "an XPlatform of a claim"},
+		{Name: "an XPlatform whose people have all gone", Update: true, Patch: users()},
+		{Name: "an XPlatform of other people", Update: true, Patch: users(user("bob", "bob@acme-corp.com", "platform-admins"))},
+		{Name: "an XPlatform whose people are left out", Update: true, Patch: auth("users: null"), Want: "must be an empty list, which takes everybody out of the groups, before it is left out"},
 		{Name: "an XPlatform without a repository", Patch: gitops("repoURL: null"), Want: "spec.gitops.repoURL: Required value"},
 		{Name: "an XPlatform of one host", Patch: "spec: {domain: {dex: argocd.home.local}}", Want: "must name each host only once"},
 	}

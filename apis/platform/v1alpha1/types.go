@@ -93,13 +93,14 @@ type Application struct {
 type Auth struct {
 	// Issuer is the issuer URL of Dex; empty stands for https:// and its host.
 	Issuer string `json:"issuer,omitempty"`
-	// AuthentikIssuer is the issuer URL of Authentik, as Dex reaches it.
+	// AuthentikIssuer is the issuer URL of Authentik, as Dex reaches it, perhaps within the cluster alone.
 	AuthentikIssuer string `json:"authentikIssuer,omitempty"`
 	// KubernetesRedirectURIs are those of kubectl's login helper.
 	KubernetesRedirectURIs []string `json:"kubernetesRedirectURIs,omitempty"`
 	// DexTLS lets Dex itself serve HTTPS.
 	DexTLS bool `json:"dexTLS,omitempty"`
-	// Users are people that Authentik knows from the start.
+	// Users are people that Authentik knows from the start, and all who are in the platform's groups; nil leaves that to
+	// Authentik, an empty list is nobody.
 	Users []User `json:"users,omitempty"`
 }
 

@@ -1,10 +1,12 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"aphex.io/platform/apis/internal/rules"
@@ -159,6 +161,7 @@ func (c Certificates) validate(p *rules.Problems) {
 	for field, value := range map[string]string{"duration": c.Duration, "renewBefore": c.RenewBefore} {
 		p.Add(value == "" || hours.MatchString(value), "spec.certificates."+field, `must be hours such as "2160h"`)
 	}
+	p.Add(c.renewsInTime(), "spec.certificates.renewBefore", "must be shorter than duration, which is 2160h where it is not given")
 	if c.ACME == nil {
 		return
 	}
@@ -169,6 +172,18 @@ func (c Certificates) validate(p *rules.Problems) {
 	for i, solver := range c.ACME.Solvers {
 		solver.validate(p, fmt.Sprintf("%s.solvers[%d]", at, i))
 	}
+}
+
+// renewsInTime tells whether a certificate is valid for a while before it is renewed. Without renewBefore, cert-manager sees
+// to that; what are no hours is told elsewhere.
+func (c Certificates) renewsInTime() bool {
+	long := cmp.Or(c.Duration, "2160h") // as cert-manager has it
+	if !hours.MatchString(c.RenewBefore) || !hours.MatchString(long) {
+		return true
+	}
+	before, _ := time.ParseDuration(c.RenewBefore) // hours: neither can fail
+	all, _ := time.ParseDuration(long)
+	return before < all
 }
 
 func (s Solver) validate(p *rules.Problems, at string) {

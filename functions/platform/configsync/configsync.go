@@ -6,6 +6,8 @@ package configsync
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -85,6 +87,8 @@ func Failures() []int32 {
 type Target struct {
 	// Authentik is the URL of Authentik, under which its API is; Token is the API token.
 	Authentik, Token string
+	// Authorities are the certificates that Authentik's own is trusted by; nil are those of the system.
+	Authorities *x509.CertPool
 	// Provider is how to recognize the OAuth2 provider of Dex, and what it shall have.
 	Provider Wanted
 	// AuthentikIssuer is what Authentik shall call itself towards Dex.
@@ -101,13 +105,12 @@ func (t Target) Run(ctx context.Context, cluster *rest.Config, log io.Writer) (O
 }
 
 func (t Target) run(ctx context.Context, cluster *rest.Config, p *patience) (Outcome, error) {
-	// A redirect would carry the token to somewhere else.
-	web := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	toAuthentik, toDex := webClient(t.Authorities), webClient(nil)
 	dex, err := newDeployment(cluster, t.Namespace, t.Deployment)
 	if err != nil {
 		return CannotStart, err
 	}
-	authentik := newAuthentik(web, t.Authentik, t.Token, t.Provider.ClientSecret)
+	authentik := newAuthentik(toAuthentik, t.Authentik, t.Token, t.Provider.ClientSecret)
 	var provider Provider
 	for _, step := range []struct {
 		what    string
@@ -126,12 +129,12 @@ func (t Target) run(ctx context.Context, cluster *rest.Config, p *patience) (Out
 			return t.Provider.give(ctx, authentik, provider, p)
 		}},
 		{"Authentik serves discovery for " + t.AuthentikIssuer, AuthentikDiscovery, func(ctx context.Context) error {
-			return discover(ctx, web, t.AuthentikIssuer, t.AuthentikIssuer)
+			return discover(ctx, toAuthentik, t.AuthentikIssuer, t.AuthentikIssuer)
 		}},
 		{dex.ref() + " is scaled up", NotScaled, dex.scaleUp},
 		{dex.ref() + " is available", NotAvailable, dex.available},
 		{"Dex serves discovery for " + t.DexIssuer, DexDiscovery, func(ctx context.Context) error {
-			return discover(ctx, web, t.Dex, t.DexIssuer)
+			return discover(ctx, toDex, t.Dex, t.DexIssuer)
 		}},
 	} {
 		if err := p.until(ctx, step.what, step.try); err != nil {
@@ -139,6 +142,18 @@ func (t Target) run(ctx context.Context, cluster *rest.Config, p *patience) (Out
 		}
 	}
 	return Synced, nil
+}
+
+// webClient trusts these authorities, or those of the system, and follows no redirect, which would carry the token to somewhere
+// else.
+func webClient(authorities *x509.CertPool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // outcomeOf is what a step that failed says, unless its error says more.

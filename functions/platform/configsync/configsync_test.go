@@ -55,6 +55,11 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	server, stop := authentiktest.Start(apiToken)
 	t.Cleanup(stop)
+	return worldWith(t, server)
+}
+
+func worldWith(t *testing.T, server *authentiktest.Server) *world {
+	t.Helper()
 	w := &world{cluster: startCluster(t, 0), authentik: server, log: &lines{}}
 	w.dex = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/.well-known/openid-configuration" {

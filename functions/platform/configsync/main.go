@@ -2,6 +2,7 @@ package configsync
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -48,11 +49,12 @@ type options struct {
 func parse(arguments []string, log io.Writer) (*options, error) {
 	o := &options{}
 	t := &o.target
-	var tokenFile, secretFile, kubeconfig string
+	var tokenFile, secretFile, authorityFile, kubeconfig string
 	fs := flag.NewFlagSet(Command, flag.ContinueOnError)
 	fs.SetOutput(log)
 	fs.StringVar(&t.Authentik, "authentik-url", "", "the URL of Authentik, without the path of its API")
 	fs.StringVar(&tokenFile, "authentik-token-file", "", "the file with the token for Authentik's API")
+	fs.StringVar(&authorityFile, "authentik-ca-file", "", "the file with the certificates that Authentik's is trusted by, in PEM; by default those of the system")
 	fs.StringVar(&t.AuthentikIssuer, "authentik-issuer", "", "the issuer that Dex expects Authentik to be")
 	fs.StringVar(&t.Provider.Name, "provider-name", "", "the name of Authentik's OAuth2 provider for Dex")
 	fs.StringVar(&t.Provider.ClientID, "client-id", "", "the client id of Dex")
@@ -71,7 +73,7 @@ func parse(arguments []string, log io.Writer) (*options, error) {
 	fs.VisitAll(func(f *flag.Flag) {
 		value := f.Value.String()
 		switch {
-		case f.Name == "kubeconfig" || f.Name == "timeout":
+		case f.Name == "authentik-ca-file" || f.Name == "kubeconfig" || f.Name == "timeout":
 		case value == "":
 			problems = append(problems, fmt.Errorf("--%s is required: %s", f.Name, f.Usage))
 		case strings.HasSuffix(f.Name, "-url") || strings.HasSuffix(f.Name, "-issuer") || strings.HasSuffix(f.Name, "-uri"):
@@ -84,6 +86,8 @@ func parse(arguments []string, log io.Writer) (*options, error) {
 	problems = append(problems, err)
 	t.Token = strings.TrimSpace(token) // A header cannot hold the line's end that people leave in files.
 	t.Provider.ClientSecret, err = readSecret("client-secret-file", secretFile)
+	problems = append(problems, err)
+	t.Authorities, err = readAuthorities(authorityFile)
 	problems = append(problems, err)
 	if o.cluster, err = access(kubeconfig); err != nil {
 		problems = append(problems, fmt.Errorf("no access to the cluster: %w", err))
@@ -111,6 +115,26 @@ func readSecret(flagName, file string) (string, error) {
 		return "", fmt.Errorf("--%s: %w", flagName, err)
 	}
 	return string(data), nil
+}
+
+// readAuthorities gives nil, which stands for those of the system, if there is no file to read.
+func readAuthorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--authentik-ca-file: %w", err)
+	}
+	authorities, err := ParseAuthorities(data)
+	if err != nil {
+		return nil, fmt.Errorf("--authentik-ca-file: %s: %w", file, err)
+	}
+	pool := x509.NewCertPool()
+	for _, a := range authorities {
+		pool.AddCert(a)
+	}
+	return pool, nil
 }
 
 // checkURL does not repeat what it refuses, which may hold a password.

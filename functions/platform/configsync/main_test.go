@@ -2,14 +2,25 @@ package configsync
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"aphex.io/platform/functions/platform/configsync/authentiktest"
 )
 
 // arguments are what the program is started with in this world.
@@ -67,6 +78,54 @@ func TestTheProgramEndsWithTheOutcomeAndKeepsItsSecrets(t *testing.T) {
 			for _, hidden := range []string{apiToken, "refused-token", secret, "hunter2"} {
 				require.NotContains(t, log.String(), hidden)
 			}
+		})
+	}
+}
+
+// selfSigned is a certificate as cert-manager's self-signed issuer makes it, and the same in PEM: it may sign no other.
+func selfSigned(t *testing.T) (pair tls.Certificate, certificate []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true,
+		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestAuthentikIsTrustedByTheGivenFileAlone(t *testing.T) {
+	pair, certificate := selfSigned(t)
+	server, stop := authentiktest.StartTLS(apiToken, pair)
+	t.Cleanup(stop)
+	w := worldWith(t, server)
+	w.addDex()
+	another := startCluster(t, 0).ca
+	file := func(content []byte) string {
+		path := filepath.Join(t.TempDir(), "ca.crt")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return path
+	}
+	for name, c := range map[string]struct {
+		more []string
+		want Outcome
+		log  string
+	}{
+		"its own certificate":      {[]string{"--authentik-ca-file=" + file(certificate)}, Synced, "done: "},
+		"it is among others":       {[]string{"--authentik-ca-file=" + file(slices.Concat(another, certificate))}, Synced, "done: "},
+		"another's":                {[]string{"--authentik-ca-file=" + file(another), "--timeout=300ms"}, NoAuthentik, "x509: "},
+		"none":                     {[]string{"--timeout=300ms"}, NoAuthentik, "x509: certificate signed by unknown authority"},
+		"a file that is not there": {[]string{"--authentik-ca-file=/nowhere/ca.crt"}, CannotStart, "--authentik-ca-file: open /nowhere/ca.crt: no such file"},
+		"a file that is empty":     {[]string{"--authentik-ca-file=" + file(nil)}, CannotStart, "ca.crt: it is empty"},
+		"a file of something else": {[]string{"--authentik-ca-file=" + file([]byte(secret))}, CannotStart, "ca.crt: it is not, or not only, certificates in PEM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &bytes.Buffer{}
+			require.Equal(t, int(c.want), Main(slices.Concat(w.arguments(t), c.more), log), log)
+			require.Contains(t, log.String(), c.log)
+			require.NotContains(t, log.String(), secret)
 		})
 	}
 }

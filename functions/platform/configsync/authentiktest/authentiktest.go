@@ -6,6 +6,9 @@
 package authentiktest
 
 import (
+	"crypto/tls"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -68,10 +71,25 @@ type Server struct {
 
 // Start starts a ready Authentik that knows one API token and no providers.
 func Start(token string) (server *Server, stop func()) {
-	s := &Server{token: token, pageSize: 100, ready: true, faults: map[string][]http.HandlerFunc{}}
+	s := newServer(token)
 	listening := httptest.NewServer(s)
 	s.URL = listening.URL
 	return s, listening.Close
+}
+
+// StartTLS starts one that serves HTTPS with this certificate.
+func StartTLS(token string, certificate tls.Certificate) (server *Server, stop func()) {
+	s := newServer(token)
+	listening := httptest.NewUnstartedServer(s)
+	listening.Config.ErrorLog = log.New(io.Discard, "", 0) // Clients that do not trust it are expected.
+	listening.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	listening.StartTLS()
+	s.URL = listening.URL
+	return s, listening.Close
+}
+
+func newServer(token string) *Server {
+	return &Server{token: token, pageSize: 100, ready: true, faults: map[string][]http.HandlerFunc{}}
 }
 
 // Add adds a provider and returns its key.

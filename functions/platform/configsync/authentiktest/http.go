@@ -61,7 +61,11 @@ func (s *Server) discovery(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "<html>no such application</html>", http.StatusNotFound)
 		return
 	}
-	base := "http://" + r.Host + applicationPath
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	base := scheme + r.Host + applicationPath
 	issuer := s.issuer
 	if issuer == "" {
 		issuer = base + slug + "/"
