@@ -114,45 +114,52 @@ func syncRoleBinding() *rbacv1.RoleBinding {
 // is another; it stays after it has ended, since one that went by itself would be made again.
 func syncJob(spec v1alpha1.PlatformSpec, set *settings.Settings, v *vault) *batchv1.Job {
 	arguments := syncArguments(spec)
+	job := jobSpec(syncName, set.ConfigSync.Image, arguments, configsync.Failures(), syncDeadline)
+	pod := &job.Template.Spec
+	pod.Containers[0].VolumeMounts = []corev1.VolumeMount{
+		{Name: "token", MountPath: syncTokenDir, ReadOnly: true},
+		{Name: "secret", MountPath: syncSecretDir, ReadOnly: true},
+	}
+	pod.Volumes = []corev1.Volume{
+		kube.SecretVolume("token", apiTokenSecret, apiTokenKey),
+		kube.SecretVolume("secret", dexSecrets, clientSecretKey),
+	}
 	return &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 		ObjectMeta: meta(authNamespace, syncJobName(arguments, set.ConfigSync.Image, v)),
-		Spec: batchv1.JobSpec{
-			BackoffLimit:          new(int32(6)),
-			ActiveDeadlineSeconds: new(int64(syncDeadline)),
-			// Pods that nodes or people end are replaced; what the program says of itself is the result.
-			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
-				Action: batchv1.PodFailurePolicyActionFailJob,
-				OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-					Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: configsync.Failures(),
-				},
-			}}},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels()},
-				Spec: corev1.PodSpec{
-					RestartPolicy:      corev1.RestartPolicyNever,
-					ServiceAccountName: syncName,
-					EnableServiceLinks: new(false),
-					SecurityContext:    kube.UnprivilegedPod(),
-					Containers: []corev1.Container{{
-						Name:  syncName,
-						Image: set.ConfigSync.Image,
-						Args:  arguments,
-						Resources: corev1.ResourceRequirements{
-							Requests: kube.Resources("10m", "32Mi"),
-							Limits:   kube.Resources("100m", "64Mi"),
-						},
-						VolumeMounts: []corev1.VolumeMount{
-							{Name: "token", MountPath: syncTokenDir, ReadOnly: true},
-							{Name: "secret", MountPath: syncSecretDir, ReadOnly: true},
-						},
-						SecurityContext: kube.UnprivilegedContainer(),
-					}},
-					Volumes: []corev1.Volume{
-						kube.SecretVolume("token", apiTokenSecret, apiTokenKey),
-						kube.SecretVolume("secret", dexSecrets, clientSecretKey),
+		Spec:       job,
+	}
+}
+
+// jobSpec runs a program of this image once, as a service account of its own.
+func jobSpec(account, image string, arguments []string, failures []int32, deadline int64) batchv1.JobSpec {
+	return batchv1.JobSpec{
+		BackoffLimit:          new(int32(6)),
+		ActiveDeadlineSeconds: &deadline,
+		// Pods that nodes or people end are replaced; what the program says of itself is the result.
+		PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
+			Action: batchv1.PodFailurePolicyActionFailJob,
+			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+				Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: failures,
+			},
+		}}},
+		Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+			Spec: corev1.PodSpec{
+				RestartPolicy:      corev1.RestartPolicyNever,
+				ServiceAccountName: account,
+				EnableServiceLinks: new(false),
+				SecurityContext:    kube.UnprivilegedPod(),
+				Containers: []corev1.Container{{
+					Name:  account,
+					Image: image,
+					Args:  arguments,
+					Resources: corev1.ResourceRequirements{
+						Requests: kube.Resources("10m", "32Mi"),
+						Limits:   kube.Resources("100m", "64Mi"),
 					},
-				},
+					SecurityContext: kube.UnprivilegedContainer(),
+				}},
 			},
 		},
 	}

@@ -24,11 +24,16 @@ func Main(arguments []string, log io.Writer) int {
 		_, _ = fmt.Fprintln(log, err) // a log that is gone changes nothing
 		return int(CannotStart)
 	}
+	return conclude(o.patience, log, func(ctx context.Context) (Outcome, error) { return o.target.Run(ctx, o.cluster, log) })
+}
+
+// conclude runs until there is an outcome, and tells it.
+func conclude(patience time.Duration, log io.Writer, run func(context.Context) (Outcome, error)) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, o.patience, fmt.Errorf("not within %s", o.patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not within %s", patience))
 	defer cancel()
-	outcome, err := o.target.Run(ctx, o.cluster, log)
+	outcome, err := run(ctx)
 	if err != nil {
 		_, _ = fmt.Fprintf(log, "failed: %s; %s\n", outcome, strings.ReplaceAll(err.Error(), "\n", " "))
 	} else {
