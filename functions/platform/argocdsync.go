@@ -39,25 +39,22 @@ type argoCDShare struct {
 	have    object.Object
 	differ  []string
 	holders []string
+	// turn is whether all that comes before is right.
+	turn bool
 }
 
 // addArgoCDMaps has Argo CD's own ConfigMaps say what they shall. The policy is first, so that nobody logs in before it holds.
 func (c *composer) addArgoCDMaps(policy, config *corev1.ConfigMap) {
-	shares := []*argoCDShare{
-		c.argoCDShare(keyArgoCDPolicy, policy, onlyPolicy(c.spec.Auth.ArgoCD.AllowOtherPolicies)),
-		c.argoCDShare(keyArgoCDConfig, config, readByArgoCD),
-	}
-	on := c.argoCDSyncGate(shares)
+	first := c.argoCDShare(keyArgoCDPolicy, policy, onlyPolicy(c.spec.Auth.ArgoCD.AllowOtherPolicies))
+	second := c.argoCDShare(keyArgoCDConfig, config, readByArgoCD)
+	first.turn, second.turn = true, c.holds(first)
+	on := c.argoCDSyncGate(first, second)
 	c.exclusive(on, c.home, keyArgoCDSyncAccount, kube.ServiceAccount(meta(authNamespace, argoCDSyncName)), object.ReadyWhenSeen)
 	c.exclusive(on, true, keyArgoCDSyncRole, argoCDSyncRole(c.set.ArgoCD.Namespace), object.ReadyWhenSeen)
 	c.exclusive(on, c.has(keyArgoCDSyncRole), keyArgoCDSyncBinding, argoCDSyncBinding(c.set.ArgoCD.Namespace), object.ReadyWhenSeen)
-	turn := true
-	for _, s := range shares {
-		c.addArgoCDMap(s, turn)
-		_, done := c.d.Done(s.key)
-		turn = turn && done
-	}
-	c.remarkPolicies(shares[0])
+	c.addArgoCDMap(first)
+	c.addArgoCDMap(second)
+	c.remarkPolicies(first)
 }
 
 func (c *composer) argoCDShare(key string, want *corev1.ConfigMap, ready object.Readiness) *argoCDShare {
@@ -93,6 +90,21 @@ func holders(o object.Object, keys []string) []string {
 	return out
 }
 
+// inUse is the ConfigMap that is there, whosever it is.
+func (c *composer) inUse(s *argoCDShare) object.Object {
+	if s.have.Exists() {
+		return s.have
+	}
+	return c.seen.Composed(s.key)
+}
+
+// holds tells whether the ConfigMap is there and right.
+func (c *composer) holds(s *argoCDShare) bool {
+	have := c.inUse(s)
+	right, _ := s.ready(have)
+	return have.Exists() && len(s.differ) == 0 && right
+}
+
 // settable tells whether a job may set what differs.
 func (c *composer) settable(s *argoCDShare) bool {
 	return len(s.differ) > 0 && c.set.ConfigSync.Image != "" && (len(s.holders) == 0 || c.spec.Auth.ArgoCD.Force)
@@ -100,16 +112,15 @@ func (c *composer) settable(s *argoCDShare) bool {
 
 // argoCDSyncGate is shut while there is nothing to set: whoever may change these ConfigMaps is an administrator of Argo CD, so
 // the service account has its rights only while it needs them.
-func (c *composer) argoCDSyncGate(shares []*argoCDShare) gate {
-	if slices.ContainsFunc(shares, c.settable) {
+func (c *composer) argoCDSyncGate(shares ...*argoCDShare) gate {
+	if slices.ContainsFunc(shares, func(s *argoCDShare) bool { return s.turn && c.settable(s) }) {
 		return always
 	}
 	return gate{state: closed, reason: reasonNotRequested, message: "there is nothing to set in Argo CD"}
 }
 
-// addArgoCDMap uses a ConfigMap that came with Argo CD and is never taken over, or makes it where there is none. It is its
-// turn once all before it are right.
-func (c *composer) addArgoCDMap(s *argoCDShare, turn bool) {
+// addArgoCDMap uses a ConfigMap that came with Argo CD and is never taken over, or makes it where there is none.
+func (c *composer) addArgoCDMap(s *argoCDShare) {
 	c.step(s.key)
 	if !c.pass(c.argoCD, s.key, s.want, s.ready) {
 		return
@@ -135,7 +146,7 @@ func (c *composer) addArgoCDMap(s *argoCDShare, turn bool) {
 		c.reasons[s.key] = reasonHeldByOthers
 		c.d.Withdraw(s.key, ref, "it has other values, which others hold: "+strings.Join(s.holders, ", ")+
 			"; take them out there, or set spec.auth.argocd.force")
-	case !turn:
+	case !s.turn:
 		c.d.Withdraw(s.key, ref, "its turn to get "+differ+" comes once the policy holds")
 	default:
 		job := argoCDSyncJob(s, c.set.ConfigSync.Image, c.spec.Auth.ArgoCD.Force)
@@ -178,11 +189,7 @@ func ended(o object.Object) (bool, string) {
 
 // remarkPolicies has the condition tell of policies beside the platform's, allowed or not.
 func (c *composer) remarkPolicies(s *argoCDShare) {
-	have := s.have
-	if !have.Exists() {
-		have = c.seen.Composed(s.key)
-	}
-	others := otherPolicies(have)
+	others := otherPolicies(c.inUse(s))
 	if len(others) == 0 || len(s.differ) > 0 {
 		return
 	}
