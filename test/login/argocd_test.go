@@ -1,13 +1,11 @@
 package login
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -95,19 +93,25 @@ func (w *argoCDWorld) edit(t *testing.T, name, patch string) {
 	require.NoError(t, err)
 }
 
-// start does what a node would with the pod of a Job: it runs the program with the pod's arguments and the token of its service
-// account. It returns the exit code and the log.
-func (w *argoCDWorld) start(t *testing.T, job *batchv1.Job, more ...string) (code int, log string) {
+// program is what a node would run for the pod of a Job: it has the pod's arguments and the token of its service account.
+func (w *argoCDWorld) program(t *testing.T, job *batchv1.Job, more ...string) *exec.Cmd {
 	t.Helper()
 	pod := job.Spec.Template.Spec
 	arguments := append(slices.Clone(pod.Containers[0].Args), "--kubeconfig="+kubeconfig(t, w.server, pod.ServiceAccountName, t.TempDir()))
 	command := exec.CommandContext(t.Context(), w.server.Binary("function-platform"), append(arguments, more...)...)
 	command.Env = []string{}
+	return command
+}
+
+// run returns the exit code and the log.
+func (w *argoCDWorld) run(t *testing.T, job *batchv1.Job, more ...string) (code int, log string) {
+	t.Helper()
+	command := w.program(t, job, more...)
 	out, err := command.CombinedOutput()
 	var failed *exec.ExitError
 	require.True(t, err == nil || errors.As(err, &failed), "%v", err)
 	t.Logf("%s", out)
-	return command.ProcessState.ExitCode(), string(bytes.TrimSpace(out))
+	return command.ProcessState.ExitCode(), string(out)
 }
 
 // wanted are the keys that a Job sets.
@@ -129,7 +133,7 @@ func TestTheJobsConfigureAnArgoCDThatIsThereAlready(t *testing.T) {
 		binding, err := bindings.Get(t.Context(), "argocd-sync", metav1.GetOptions{})
 		require.NoError(t, err)
 		require.NoError(t, bindings.Delete(t.Context(), "argocd-sync", metav1.DeleteOptions{}))
-		code, log := w.start(t, w.policy, "--timeout=2s")
+		code, log := w.run(t, w.policy, "--timeout=2s")
 		require.Equal(t, int(configsync.NotSet), code)
 		require.Contains(t, log, `cannot get resource "configmaps"`)
 		require.Empty(t, w.get(t, "argocd-rbac-cm").Data)
@@ -143,26 +147,24 @@ func TestTheJobsConfigureAnArgoCDThatIsThereAlready(t *testing.T) {
 	})
 	t.Run("once: what is right is not written again", func(t *testing.T) {
 		before := w.get(t, "argocd-cm").ResourceVersion
-		code, log := w.start(t, w.config)
+		code, log := w.run(t, w.config)
 		require.Zero(t, code)
 		require.Contains(t, log, "is as it shall be already")
 		require.Equal(t, before, w.get(t, "argocd-cm").ResourceVersion)
 	})
 	t.Run("two at once end alike", func(t *testing.T) {
 		w.edit(t, "argocd-cm", `{"data":{"oidc.config":null,"url":null}}`)
-		var both sync.WaitGroup
-		codes := make([]int, 2)
-		for i := range codes {
-			both.Go(func() { codes[i], _ = w.start(t, w.config) })
-		}
-		both.Wait()
-		require.Equal(t, []int{0, 0}, codes)
+		one, other := w.program(t, w.config), w.program(t, w.config)
+		require.NoError(t, one.Start())
+		require.NoError(t, other.Start())
+		require.NoError(t, one.Wait())
+		require.NoError(t, other.Wait())
 		require.Subset(t, w.get(t, "argocd-cm").Data, wanted(w.config))
 	})
 	t.Run("not what somebody else holds, unless by force", w.testHeld)
 	t.Run("not one that is gone", func(t *testing.T) {
 		require.NoError(t, w.admin.CoreV1().ConfigMaps(argoCDNamespace).Delete(t.Context(), "argocd-cm", metav1.DeleteOptions{}))
-		code, log := w.start(t, w.config, "--timeout=2s")
+		code, log := w.run(t, w.config, "--timeout=2s")
 		require.Equal(t, int(configsync.NotSet), code)
 		require.Contains(t, log, `"argocd-cm" not found`)
 		_, err := w.admin.CoreV1().ConfigMaps(argoCDNamespace).Get(t.Context(), "argocd-cm", metav1.GetOptions{})
@@ -177,7 +179,7 @@ func (w *argoCDWorld) requireSets(t *testing.T, name string, job *batchv1.Job, o
 	t.Helper()
 	before := w.get(t, name)
 	require.Equal(t, others, before.Data)
-	code, log := w.start(t, job)
+	code, log := w.run(t, job)
 	require.Zero(t, code)
 	require.Contains(t, log, "done: ")
 	after := w.get(t, name)
@@ -193,12 +195,12 @@ func (w *argoCDWorld) requireSets(t *testing.T, name string, job *batchv1.Job, o
 
 func (w *argoCDWorld) testHeld(t *testing.T) {
 	w.edit(t, "argocd-cm", `{"data":{"url":"https://cd.example.org"}}`)
-	code, log := w.start(t, w.config)
+	code, log := w.run(t, w.config)
 	require.Equal(t, int(configsync.HeldByOthers), code)
 	require.Contains(t, log, `.data.url: conflict with "kubectl-edit"`)
 	require.Equal(t, "https://cd.example.org", w.get(t, "argocd-cm").Data["url"])
 
-	code, _ = w.start(t, w.config, "--force")
+	code, _ = w.run(t, w.config, "--force")
 	require.Zero(t, code)
 	seen := w.get(t, "argocd-cm")
 	require.Subset(t, seen.Data, wanted(w.config))
