@@ -181,7 +181,7 @@ func (w *argoCDWorld) requireSets(t *testing.T, name string, job *batchv1.Job, o
 	require.Equal(t, others, before.Data)
 	code, log := w.run(t, job)
 	require.Zero(t, code)
-	require.Contains(t, log, "done: ")
+	require.Contains(t, log, "done: ConfigMap argocd/"+name+" has what it shall have")
 	after := w.get(t, name)
 	want := wanted(job)
 	require.Len(t, want, 2)

@@ -117,7 +117,8 @@ func SetMain(arguments []string, log io.Writer) int {
 		_, _ = fmt.Fprintln(log, err) // a log that is gone changes nothing
 		return int(CannotStart)
 	}
-	return conclude(o.patience, log, func(ctx context.Context) (Outcome, error) { return o.keys.Run(ctx, o.cluster, log) })
+	done := fmt.Sprintf("ConfigMap %s/%s has what it shall have", o.keys.Namespace, o.keys.Name)
+	return conclude(o.patience, log, done, func(ctx context.Context) (Outcome, error) { return o.keys.Run(ctx, o.cluster, log) })
 }
 
 // setOptions are what the arguments say.

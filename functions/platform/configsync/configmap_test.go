@@ -122,7 +122,7 @@ func TestKeysOfAConfigMapAreSet(t *testing.T) {
 	}{
 		"both are missing":               {&argoCD{data: map[string]string{"other": "x"}}, nil, Synced, "ConfigMap argocd/argocd-cm was given oidc.config, url\n", wanted},
 		"one is another":                 {&argoCD{data: with("url", "https://else")}, nil, Synced, "ConfigMap argocd/argocd-cm was given url\n", wanted},
-		"both are right":                 {&argoCD{data: with("other", "x")}, nil, Synced, "ConfigMap argocd/argocd-cm is as it shall be already\n", nil},
+		"both are right":                 {&argoCD{data: with("other", "x")}, nil, Synced, "done: ConfigMap argocd/argocd-cm has what it shall have\n", nil},
 		"one ends otherwise":             {&argoCD{data: map[string]string{"oidc.config": "name: Dex\nissuer: a=b"}}, nil, Synced, "was given url\n", map[string]string{"url": wanted["url"], "oidc.config": "name: Dex\nissuer: a=b"}},
 		"it is made after a while":       {&argoCD{data: map[string]string{}, missing: 1}, nil, Synced, "waiting: ConfigMap argocd/argocd-cm has its oidc.config, url: ", wanted},
 		"somebody else holds a key":      {&argoCD{data: map[string]string{}, refuse: held}, nil, HeldByOthers, `.data.oidc.config: conflict with "helm" using v1`, nil},
