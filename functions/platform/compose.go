@@ -139,16 +139,13 @@ func addLogin(c *composer) {
 	c.exclusive(always, c.home, keyAuthentication, file, readyAuthentication(file, lacking))
 }
 
-// addArgoCDLogin shows what Argo CD has to be told, and tells it where nobody else does: an installation of Argo CD brings
-// the two ConfigMaps along.
+// addArgoCDLogin shows what Argo CD has to be told, and tells it.
 func addArgoCDLogin(c *composer, v *vault) {
 	c.begin(conditionArgoCDLogin)
-	const fix = "set that as ConfigMap " + authNamespace + "/" + argoCDSettings + " has it, or delete the object"
 	config, policy := argoCDConfig(c.spec, c.authority()), argoCDPolicy(c.spec.Groups)
 	c.exclusive(switchedOn(c.set.Integrations.ArgoCD, "argocd"), c.home, keyArgoCDSettings, argoCDSettingsMap(config, policy), object.ReadyWhenSeen)
 	c.derived(c.argoCD, v, keyArgoCDSecret, argoCDSecret(v, c.set), argoCDClient)
-	c.shared(c.argoCD, true, keyArgoCDConfig, argoCDMap(c.set, argoCDConfigName, config), fix)
-	c.shared(c.argoCD, true, keyArgoCDPolicy, argoCDMap(c.set, argoCDPolicyName, policy), fix)
+	c.addArgoCDMaps(argoCDMap(c.set, argoCDPolicyName, policy), argoCDMap(c.set, argoCDConfigName, config))
 }
 
 func addTekton(c *composer, v *vault) {

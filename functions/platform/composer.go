@@ -98,6 +98,8 @@ type composer struct {
 
 	// gates are those that were not open, by key.
 	gates map[string]gate
+	// reasons are why steps are not done, by key, for those that do not just wait.
+	reasons map[string]string
 	// parts are the conditions, each with its steps in the order in which they were added.
 	parts []*part
 	// applications are what Argo CD reports of each, in the order of the waves; wave is the one that is being deployed, and
@@ -110,7 +112,7 @@ type composer struct {
 }
 
 func newComposer(spec v1alpha1.PlatformSpec, set *settings.Settings, seen *object.Observed) *composer {
-	c := &composer{d: object.NewDesired(seen), seen: seen, set: set, spec: spec, gates: map[string]gate{}}
+	c := &composer{d: object.NewDesired(seen), seen: seen, set: set, spec: spec, gates: map[string]gate{}, reasons: map[string]string{}}
 	argoCD, tekton := switchedOn(set.Integrations.ArgoCD, "argocd"), switchedOn(set.Integrations.Tekton, "tekton")
 	c.argoCD = argoCD.and(installed(seen, argocd.Version, argocd.ApplicationCRD)).and(inNamespace(seen, set.ArgoCD.Namespace))
 	c.tekton = tekton.and(inNamespace(seen, tektonNamespace))
@@ -137,9 +139,8 @@ func (c *composer) exclusive(g gate, when bool, key string, obj any, ready objec
 	}
 }
 
-// shared is for configuration that somebody else may have made. That is left alone, and serves if it says the same; if not,
-// fix tells what to do.
-func (c *composer) shared(g gate, when bool, key string, obj any, fix string) {
+// shared is for an object that somebody else may have made. That is left alone, and serves if it says the same.
+func (c *composer) shared(g gate, when bool, key string, obj any) {
 	c.step(key)
 	if !c.pass(g, key, obj, object.ReadyWhenSeen) {
 		return
@@ -161,7 +162,7 @@ func (c *composer) shared(g gate, when bool, key string, obj any, fix string) {
 		c.d.Accept(key, ref)
 		return
 	}
-	c.d.Withdraw(key, ref, fmt.Sprintf("it exists, is not managed by Aphex and differs in %s; %s", strings.Join(differ, ", "), fix))
+	c.d.Withdraw(key, ref, fmt.Sprintf("it exists, is not managed by Aphex and differs in %s; delete it", strings.Join(differ, ", ")))
 }
 
 // derived is for a Secret that repeats others, once those are stored.
@@ -171,7 +172,7 @@ func (c *composer) derived(g gate, v *vault, key string, secret *corev1.Secret, 
 		c.d.Hold(key, object.Ref("Secret", secret.Namespace, secret.Name), "what it repeats is incomplete: "+object.Ref("Secret", authNamespace, lacking))
 		return
 	}
-	c.shared(g, c.home && v.stored(sources), key, secret, "delete it")
+	c.shared(g, c.home && v.stored(sources), key, secret)
 }
 
 // pass tells whether the object may be emitted, and records it otherwise.

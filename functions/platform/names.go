@@ -22,6 +22,8 @@ const (
 	argoCDSecretName = "argocd-oidc"
 	argoCDConfigName = "argocd-cm"
 	argoCDPolicyName = "argocd-rbac-cm"
+	// argoCDSyncName is what the jobs run as that set those.
+	argoCDSyncName   = "argocd-sync"
 	tektonSecretName = "tekton-oidc"
 
 	// The ClusterRole of each group, and its binding. They do not follow the names of the groups in spec.groups.

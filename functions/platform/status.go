@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,12 +33,16 @@ const (
 	reasonSwitchedOff      = "SwitchedOff"
 	reasonNotRequested     = "NotRequested"
 	reasonInvalidSpec      = "InvalidSpec"
+	reasonHeldByOthers     = "HeldByOthers"
+	reasonOtherPolicies    = "OtherPolicies"
 )
 
 // part is one condition and the steps that it stands for.
 type part struct {
 	condition string
 	keys      []string
+	// reason and remark are told once all is done, if that is not all there is to say.
+	reason, remark string
 }
 
 // maxTaken is how many objects that are in the way a message names.
@@ -149,11 +154,13 @@ func (c *composer) judge(p *part) object.Condition {
 		bad.Message = c.waveAwaits
 		return bad
 	}
-	if awaited, done := c.d.Done(keys...); !done {
-		bad.Message = "waiting for " + awaited
-		return bad
+	for _, key := range keys {
+		if awaited, done := c.d.Done(key); !done {
+			bad.Reason, bad.Message = cmp.Or(c.reasons[key], reasonWaiting), "waiting for "+awaited
+			return bad
+		}
 	}
-	return object.Condition{Type: p.condition, Status: object.True, Reason: reasonAvailable}
+	return object.Condition{Type: p.condition, Status: object.True, Reason: cmp.Or(p.reason, reasonAvailable), Message: p.remark}
 }
 
 // refuse says what is wrong with the spec, and leaves everything as it is: the spec says no more how it should look.

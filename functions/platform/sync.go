@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -129,39 +130,45 @@ func syncJob(spec v1alpha1.PlatformSpec, set *settings.Settings, v *vault) *batc
 		volumes = append(volumes, kube.SecretVolume("authority", authentikCertificate, authorityKey))
 		mounts = append(mounts, corev1.VolumeMount{Name: "authority", MountPath: syncAuthorityDir, ReadOnly: true})
 	}
+	job := jobSpec(syncName, set.ConfigSync.Image, arguments, configsync.Failures(), syncDeadline)
+	pod := &job.Template.Spec
+	pod.Containers[0].VolumeMounts, pod.Volumes = mounts, volumes
 	return &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-		ObjectMeta: meta(authNamespace, syncJobName(arguments, set.ConfigSync.Image, v)),
-		Spec: batchv1.JobSpec{
-			BackoffLimit:          new(int32(6)),
-			ActiveDeadlineSeconds: new(int64(syncDeadline)),
-			// Pods that nodes or people end are replaced; what the program says of itself is the result.
-			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
-				Action: batchv1.PodFailurePolicyActionFailJob,
-				OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-					Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: configsync.Failures(),
-				},
-			}}},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels()},
-				Spec: corev1.PodSpec{
-					RestartPolicy:      corev1.RestartPolicyNever,
-					ServiceAccountName: syncName,
-					EnableServiceLinks: new(false),
-					SecurityContext:    kube.UnprivilegedPod(),
-					Containers: []corev1.Container{{
-						Name:  syncName,
-						Image: set.ConfigSync.Image,
-						Args:  arguments,
-						Resources: corev1.ResourceRequirements{
-							Requests: kube.Resources("10m", "32Mi"),
-							Limits:   kube.Resources("100m", "64Mi"),
-						},
-						VolumeMounts:    mounts,
-						SecurityContext: kube.UnprivilegedContainer(),
-					}},
-					Volumes: volumes,
-				},
+		ObjectMeta: meta(authNamespace, syncName+"-"+jobHash(job, []byte(v.client(dexSecrets)), []byte(v.values[apiTokenSecret][apiTokenKey]))),
+		Spec:       job,
+	}
+}
+
+// jobSpec runs a program of this image once, as a service account of its own.
+func jobSpec(account, image string, arguments []string, failures []int32, deadline int64) batchv1.JobSpec {
+	return batchv1.JobSpec{
+		BackoffLimit:          new(int32(6)),
+		ActiveDeadlineSeconds: &deadline,
+		// Pods that nodes or people end are replaced; what the program says of itself is the result.
+		PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
+			Action: batchv1.PodFailurePolicyActionFailJob,
+			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+				Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: failures,
+			},
+		}}},
+		Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+			Spec: corev1.PodSpec{
+				RestartPolicy:      corev1.RestartPolicyNever,
+				ServiceAccountName: account,
+				EnableServiceLinks: new(false),
+				SecurityContext:    kube.UnprivilegedPod(),
+				Containers: []corev1.Container{{
+					Name:  account,
+					Image: image,
+					Args:  arguments,
+					Resources: corev1.ResourceRequirements{
+						Requests: kube.Resources("10m", "32Mi"),
+						Limits:   kube.Resources("100m", "64Mi"),
+					},
+					SecurityContext: kube.UnprivilegedContainer(),
+				}},
 			},
 		},
 	}
@@ -219,10 +226,10 @@ func origin(address string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// syncJobName is the name, and the key, of the Job that connects these two with these secrets.
-func syncJobName(arguments []string, image string, v *vault) string {
-	return syncName + "-" + object.Hash([]byte(strings.Join(arguments, "\n")), []byte(image),
-		[]byte(v.client(dexSecrets)), []byte(v.values[apiTokenSecret][apiTokenKey]))
+// jobHash is of all that a Job does, and of what else decides that it runs. Its name has it, since a Job cannot be changed.
+func jobHash(spec batchv1.JobSpec, more ...[]byte) string {
+	does, _ := json.Marshal(spec) // plain data: cannot fail
+	return object.Hash(append([][]byte{does}, more...)...)
 }
 
 // synced is for a Job that has done its work.

@@ -172,6 +172,24 @@ func TestArgoCDTakesThePolicy(t *testing.T) {
 	}
 }
 
+// A platform reports these keys, or is not ready: they give what the policy does not, or take what it gives.
+func TestWhatIsBesideThePolicyChangesWhatPeopleMayDo(t *testing.T) {
+	for _, cm := range policies(t) {
+		with := func(key, value string) *server {
+			other := cm.DeepCopy()
+			other.Data[key] = value
+			return load(t, other)
+		}
+		stranger, admin := member("coffee"), member("platform-admins")
+		require.True(t, with("policy.default", "role:readonly").allows(stranger, "applications", "get", "default/web"))
+		require.True(t, with("policy.team.csv", "g, coffee, role:admin").allows(stranger, "exec", "create", "default/web"))
+		require.False(t, with("policy.team.txt", "g, coffee, role:admin").allows(stranger, "applications", "get", "default/web"))
+		require.True(t, load(t, cm).allows(admin, "applications", "action/apps/Deployment/restart", "default/web"))
+		require.False(t, with("policy.matchMode", "regex").allows(admin, "applications", "action/apps/Deployment/restart", "default/web"))
+		return
+	}
+}
+
 // What is noticed shows that the policy, and not only what Argo CD has built in, decides.
 func TestWithoutThePolicyGroupsMayDoNothing(t *testing.T) {
 	for _, cm := range policies(t) {

@@ -209,12 +209,19 @@ func (w *jobWorld) run(t *testing.T, more ...string) (code int, log string) {
 	return command.ProcessState.ExitCode(), out.String()
 }
 
-// kubeconfig is the access of a service account.
 func (w *jobWorld) kubeconfig(t *testing.T, account, dir string) string {
 	t.Helper()
-	token, err := w.admin.CoreV1().ServiceAccounts(authNamespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	return kubeconfig(t, w.server, account, dir)
+}
+
+// kubeconfig is the access of a service account.
+func kubeconfig(t *testing.T, server *controlplane.ControlPlane, account, dir string) string {
+	t.Helper()
+	access := server.RESTConfig()
+	admin, err := kubernetes.NewForConfig(access)
 	require.NoError(t, err)
-	access := w.server.RESTConfig()
+	token, err := admin.CoreV1().ServiceAccounts(authNamespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	require.NoError(t, err)
 	config := clientcmdapi.NewConfig()
 	config.Clusters["it"] = &clientcmdapi.Cluster{Server: access.Host, CertificateAuthorityData: access.CAData}
 	config.AuthInfos["it"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}

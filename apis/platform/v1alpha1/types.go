@@ -99,9 +99,19 @@ type Auth struct {
 	KubernetesRedirectURIs []string `json:"kubernetesRedirectURIs,omitempty"`
 	// DexTLS lets Dex itself serve HTTPS.
 	DexTLS bool `json:"dexTLS,omitempty"`
+	// ArgoCD is how the ConfigMaps of an Argo CD that is there already are dealt with.
+	ArgoCD ArgoCDLogin `json:"argocd,omitzero"`
 	// Users are people that Authentik knows from the start, and all who are in the platform's groups; nil leaves that to
 	// Authentik, an empty list is nobody.
 	Users []User `json:"users,omitempty"`
+}
+
+// ArgoCDLogin is how the ConfigMaps of an Argo CD that is there already are dealt with.
+type ArgoCDLogin struct {
+	// Force takes the platform's keys from whoever holds them with other values.
+	Force bool `json:"force,omitempty"`
+	// AllowOtherPolicies takes policies beside the platform's for wanted.
+	AllowOtherPolicies bool `json:"allowOtherPolicies,omitempty"`
 }
 
 // User is a person in Authentik.

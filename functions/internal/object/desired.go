@@ -163,8 +163,13 @@ func claim(o Object) string {
 
 // Hold emits an observed object again as it is, for a run whose input no longer says how it should look. An object
 // that was never seen is recorded as waiting.
-func (d *Desired) Hold(key, ref, why string) {
-	d.steps[key] = step{ref: ref, why: why}
+func (d *Desired) Hold(key, ref, why string) { d.hold(key, step{ref: ref, why: why}) }
+
+// Keep is Hold for an object that is right as it is.
+func (d *Desired) Keep(key, ref string) { d.hold(key, step{ref: ref, ready: true}) }
+
+func (d *Desired) hold(key string, st step) {
+	d.steps[key] = st
 	seen := d.seen.Composed(key)
 	if !seen.Exists() {
 		return
@@ -188,7 +193,7 @@ func (d *Desired) Hold(key, ref, why string) {
 		d.errs = append(d.errs, fmt.Errorf("composed resource %q: %w", key, err))
 		return
 	}
-	d.resources[key] = Resource{Object: s}
+	d.resources[key] = Resource{Object: s, Ready: st.ready}
 }
 
 // ownAnnotations leaves out what Crossplane, kubectl and Kubernetes' controllers note on an object.

@@ -200,6 +200,16 @@ func TestHoldNeedsNoNamespaceLabelsOrAnnotations(t *testing.T) {
 		object.NewObject(d.Resources()["one"].Object).Map())
 }
 
+func TestKeepSendsASeenObjectAgainAsReady(t *testing.T) {
+	d := object.NewDesired(cluster(t, map[string]string{"one": `{apiVersion: v1, kind: Namespace, metadata: {name: one, uid: u}, status: {phase: Active}}`}, nil))
+	d.Keep("one", "Namespace one")
+	require.True(t, d.Resources()["one"].Ready)
+	require.Equal(t, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "one"}},
+		object.NewObject(d.Resources()["one"].Object).Map())
+	_, done := d.Done("one")
+	require.True(t, done)
+}
+
 func TestWithdrawLeavesASeenObjectOut(t *testing.T) {
 	d := object.NewDesired(cluster(t, map[string]string{"one": seenConfigMap}, nil))
 	d.Withdraw("one", "ConfigMap team-a/one", "suspended")

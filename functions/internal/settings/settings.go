@@ -97,9 +97,9 @@ type WebhookTest struct {
 	Image string `json:"image"`
 }
 
-// ConfigSync is what connects Authentik and Dex.
+// ConfigSync is what connects Authentik and Dex, and sets keys of an Argo CD that is there already.
 type ConfigSync struct {
-	// Image is that of function-platform; empty means that somebody else connects them.
+	// Image is that of function-platform; empty means that somebody else does both.
 	Image string `json:"image"`
 }
 

@@ -1,7 +1,8 @@
-// Package configsync is the program that connects login's two halves: it waits for Authentik, gives the OAuth2 provider that
-// is Dex's the client secret that Dex has, starts Dex, and checks that both serve what their clients will ask for. It runs
-// in a pod, not in a composition function, and leaves to the function to make that pod and to tell people what came of it: an
-// Outcome is also the exit code. It may run at any time, as often as one likes, and twice at once: what is right is left alone.
+// Package configsync is the programs that set up what is not the platform's own. One connects login's two halves: it waits for
+// Authentik, gives the OAuth2 provider that is Dex's the client secret that Dex has, starts Dex, and checks that both serve what
+// their clients will ask for. The other sets keys of a ConfigMap that came with Argo CD. They run in pods, not in a composition
+// function, and leave to the function to make those pods and to tell people what came of it: an Outcome is also the exit code.
+// They may run at any time, as often as one likes, and twice at once: what is right is left alone.
 package configsync
 
 import (
@@ -19,8 +20,14 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Command is the first argument of a program that shall do this.
-const Command = "sync-config"
+// Command is the first argument of a program that shall connect Authentik and Dex, SetCommand of one that shall set keys.
+const (
+	Command    = "sync-config"
+	SetCommand = "set-config-map"
+)
+
+// Commands are the programs by their first argument: each takes the others and returns its exit code.
+var Commands = map[string]func(arguments []string, log io.Writer) int{Command: Main, SetCommand: SetMain}
 
 const (
 	// firstPause is the time before the second try of a step; each later one is twice as long, up to longestPause.
@@ -46,6 +53,8 @@ const (
 	NotScaled          Outcome = 26
 	NotAvailable       Outcome = 27
 	DexDiscovery       Outcome = 28
+	HeldByOthers       Outcome = 40
+	NotSet             Outcome = 41
 )
 
 var meanings = map[Outcome]string{
@@ -61,6 +70,8 @@ var meanings = map[Outcome]string{
 	NotScaled:          "the Deployment of Dex could not be scaled",
 	NotAvailable:       "Dex did not become available",
 	DexDiscovery:       "Dex does not serve the discovery document of its issuer",
+	HeldByOthers:       "somebody else holds a key of the ConfigMap with another value; the log of its pod says who",
+	NotSet:             "the ConfigMap could not be changed; see the log of its pod",
 }
 
 // String says it in words.
@@ -71,17 +82,20 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("it ended with exit code %d", int(o))
 }
 
-// Failures are the exit codes of outcomes that a second run would have too, unless somebody does something, in order.
+// Failures are the exit codes of outcomes of Command that a second run would have too, unless somebody does something, in order.
 func Failures() []int32 {
 	var codes []int32
 	for o := range meanings {
-		if o != Synced && o != Interrupted {
+		if o != Synced && o != Interrupted && o < HeldByOthers {
 			codes = append(codes, int32(o))
 		}
 	}
 	slices.Sort(codes)
 	return codes
 }
+
+// SetFailures are those of SetCommand.
+func SetFailures() []int32 { return []int32{int32(CannotStart), int32(HeldByOthers), int32(NotSet)} }
 
 // Target says what is connected.
 type Target struct {
@@ -159,6 +173,7 @@ func webClient(authorities *x509.CertPool) *http.Client {
 // outcomeOf is what a step that failed says, unless its error says more.
 func outcomeOf(ctx context.Context, failing Outcome, err error) Outcome {
 	var found *notOneError
+	var held *heldError
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return Interrupted
@@ -168,6 +183,8 @@ func outcomeOf(ctx context.Context, failing Outcome, err error) Outcome {
 		return NoAuthentik
 	case errors.As(err, &found) && len(found.names) > 0:
 		return ManyProviders
+	case errors.As(err, &held):
+		return HeldByOthers
 	default:
 		return failing
 	}

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -17,22 +18,30 @@ type deployment struct {
 	namespace, name string
 }
 
-// newDeployment uses the client's lower half: typed clients of all groups would make the function's image much larger.
 func newDeployment(cluster *rest.Config, namespace, name string) (*deployment, error) {
+	api, err := newClient(cluster, "/apis", appsv1.SchemeGroupVersion, appsv1.AddToScheme)
+	if err != nil {
+		return nil, err
+	}
+	return &deployment{api: api, namespace: namespace, name: name}, nil
+}
+
+// newClient uses the client's lower half: typed clients of all groups would make the function's image much larger.
+func newClient(cluster *rest.Config, path string, group schema.GroupVersion, add func(*runtime.Scheme) error) (rest.Interface, error) {
 	scheme := runtime.NewScheme()
-	if err := appsv1.AddToScheme(scheme); err != nil {
+	if err := add(scheme); err != nil {
 		return nil, err
 	}
 	config := rest.CopyConfig(cluster)
-	config.APIPath = "/apis"
-	config.GroupVersion = &appsv1.SchemeGroupVersion
+	config.APIPath = path
+	config.GroupVersion = &group
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	config.QPS = -1 // Each step has its pauses.
 	api, err := rest.RESTClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
-	return &deployment{api: api, namespace: namespace, name: name}, nil
+	return api, nil
 }
 
 func (d *deployment) ref() string { return "Deployment " + d.namespace + "/" + d.name }

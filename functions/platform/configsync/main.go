@@ -25,15 +25,20 @@ func Main(arguments []string, log io.Writer) int {
 		_, _ = fmt.Fprintln(log, err) // a log that is gone changes nothing
 		return int(CannotStart)
 	}
+	return conclude(o.patience, log, Synced.String(), func(ctx context.Context) (Outcome, error) { return o.target.Run(ctx, o.cluster, log) })
+}
+
+// conclude runs until there is an outcome, and tells it; done is what a success is.
+func conclude(patience time.Duration, log io.Writer, done string, run func(context.Context) (Outcome, error)) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, o.patience, fmt.Errorf("not within %s", o.patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not within %s", patience))
 	defer cancel()
-	outcome, err := o.target.Run(ctx, o.cluster, log)
+	outcome, err := run(ctx)
 	if err != nil {
 		_, _ = fmt.Fprintf(log, "failed: %s; %s\n", outcome, strings.ReplaceAll(err.Error(), "\n", " "))
 	} else {
-		_, _ = fmt.Fprintf(log, "done: %s\n", outcome)
+		_, _ = fmt.Fprintf(log, "done: %s\n", done)
 	}
 	return int(outcome)
 }
