@@ -27,7 +27,7 @@ const (
 	keySyncRole    = "config-sync-role"
 	keySyncBinding = "config-sync-role-binding"
 
-	// syncName is what the job runs as; it also begins the name of each Job, and its key, see syncJobName.
+	// syncName is what the job runs as; it also begins the name of each Job, and its key, see jobHash.
 	syncName = "config-sync"
 
 	// authApplication deploys Authentik and Dex; dexDeployment is Dex in it, and dexPort where it is reached in the cluster.
