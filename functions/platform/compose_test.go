@@ -235,6 +235,49 @@ func TestApplications(t *testing.T) {
 		require.Equal(t, "clusters/home/base/tekton", got["platform-tekton"].Spec.Source.Path)
 		require.Equal(t, "tekton-pipelines", got["platform-tekton"].Spec.Destination.Namespace)
 	})
+	t.Run("what one application says more", func(t *testing.T) {
+		got := all(platform(func(s *v1alpha1.PlatformSpec) {
+			s.GitOps.SyncOptions = []string{"CreateNamespace=true", "PruneLast=true"}
+			s.GitOps.Applications = []v1alpha1.Application{
+				{Name: "platform-tekton", Project: "tekton", SyncOptions: []string{"CreateNamespace=false", "ServerSideApply=true"}},
+				{Name: "platform-auth", Directory: v1alpha1.Directory{Recurse: true, Exclude: "{values.yaml,examples/*}"},
+					SyncOptions: []string{"RespectIgnoreDifferences=false"}, IgnoreDifferences: []v1alpha1.IgnoreDifference{{
+						Group: "apps", Kind: "StatefulSet", JSONPointers: []string{"/spec/replicas"},
+					}}},
+				{Name: "platform-cert-manager", IgnoreDifferences: []v1alpha1.IgnoreDifference{{
+					Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration", Name: "cert-manager-webhook",
+					JQPathExpressions: []string{".webhooks[]?.clientConfig.caBundle"},
+				}}},
+				{Name: "platform-external-secrets", Helm: v1alpha1.Helm{ReleaseName: "external-secrets", ValueFiles: []string{"values.yaml", "../values-home.yaml"},
+					Values: map[string]any{"webhook": map[string]any{"port": int64(10250)}, "installCRDs": false}}},
+				{Name: "platform-crds", Directory: v1alpha1.Directory{Recurse: false}, Helm: v1alpha1.Helm{Values: map[string]any{}}},
+			}
+		}))
+		tekton, auth := got["platform-tekton"].Spec, got["platform-auth"].Spec
+		require.Equal(t, "tekton", tekton.Project)
+		require.Equal(t, []string{"PruneLast=true", "CreateNamespace=false", "ServerSideApply=true"}, tekton.SyncPolicy.SyncOptions,
+			"one of the same name takes the place of the common one")
+		require.Equal(t, []string{"CreateNamespace=true", "PruneLast=true"}, got["platform-ingress"].Spec.SyncPolicy.SyncOptions)
+		require.Equal(t, &argocd.Directory{Recurse: true, Exclude: "{values.yaml,examples/*}"}, auth.Source.Directory)
+		require.Equal(t, []argocd.IgnoreDifference{
+			{Group: "apps", Kind: "StatefulSet", JSONPointers: []string{"/spec/replicas"}},
+			{Group: "apps", Kind: "Deployment", Namespace: "auth-system", Name: "dex", JSONPointers: []string{"/spec/replicas"}},
+		}, auth.IgnoreDifferences)
+		require.Equal(t, []string{"CreateNamespace=true", "PruneLast=true", "RespectIgnoreDifferences=true"}, auth.SyncPolicy.SyncOptions,
+			"Dex would be stopped again without it")
+		require.Equal(t, []argocd.IgnoreDifference{{
+			Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration", Name: "cert-manager-webhook",
+			JQPathExpressions: []string{".webhooks[]?.clientConfig.caBundle"},
+		}}, got["platform-cert-manager"].Spec.IgnoreDifferences)
+		require.Equal(t, &argocd.Helm{
+			ReleaseName: "external-secrets", ValueFiles: []string{"values.yaml", "../values-home.yaml"},
+			ValuesObject: map[string]any{"webhook": map[string]any{"port": int64(10250)}, "installCRDs": false},
+		}, got["platform-external-secrets"].Spec.Source.Helm)
+		for _, plain := range []string{"platform-crds", "platform-ingress"} {
+			require.Nil(t, got[plain].Spec.Source.Directory, "Argo CD would take a kustomization for plain manifests")
+			require.Nil(t, got[plain].Spec.Source.Helm, "Argo CD would look for a chart")
+		}
+	})
 	t.Run("a wave without applications is left out", func(t *testing.T) {
 		off := func(s *v1alpha1.PlatformSpec) {
 			s.GitOps.Applications = []v1alpha1.Application{{Name: "platform-ingress-controller", Enabled: new(false)}, {Name: "platform-ingress", Enabled: new(false)}}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -91,12 +90,10 @@ func (c *composer) deploysLogin() bool {
 
 // keepScale lets Git have Dex without replicas: Argo CD, which heals what differs, would stop again what the job has started.
 func keepScale(app *argocd.Application) {
-	app.Spec.IgnoreDifferences = []argocd.IgnoreDifference{{
+	app.Spec.IgnoreDifferences = append(app.Spec.IgnoreDifferences, argocd.IgnoreDifference{
 		Group: "apps", Kind: "Deployment", Namespace: authNamespace, Name: dexDeployment, JSONPointers: []string{"/spec/replicas"},
-	}}
-	if options := app.Spec.SyncPolicy.SyncOptions; !slices.Contains(options, argocd.RespectIgnoreDifferences) {
-		app.Spec.SyncPolicy.SyncOptions = append(slices.Clone(options), argocd.RespectIgnoreDifferences)
-	}
+	})
+	app.Spec.SyncPolicy.SyncOptions = withOptions(app.Spec.SyncPolicy.SyncOptions, argocd.RespectIgnoreDifferences)
 }
 
 // syncRole lets the job start Dex, and nothing else: neither can it change what Dex runs, nor read any Secret.
