@@ -126,6 +126,7 @@ func TestSecretsOfSomebodyElseAreUsedAndLeftAlone(t *testing.T) {
 		delete(w.Composed, key)
 	}
 	w.Objects = []string{
+		byHand,
 		foreign("authentik-postgresql", "{postgresql-password: bXkgb3du, postgresql-postgres-password: bXkgb3du}"),
 		foreign("dex-client-argocd", "{client-secret: bXkgb3du}"),
 	}
@@ -136,7 +137,7 @@ func TestSecretsOfSomebodyElseAreUsedAndLeftAlone(t *testing.T) {
 	require.Equal(t, "my own", secretsOf(t, d)["argocd/argocd-oidc#clientSecret"])
 
 	t.Run("one that lacks a key is awaited, and what repeats it stays", func(t *testing.T) {
-		w.Objects[1] = foreign("dex-client-argocd", "{}")
+		w.Objects[2] = foreign("dex-client-argocd", "{}")
 		d := compose(t, platform(), w)
 		require.Equal(t, "Pending", d.Phase)
 		require.Contains(t, d.Message, "Secret auth-system/dex-client-argocd (it exists, is not managed by Aphex and lacks client-secret; add that, or delete the object)")

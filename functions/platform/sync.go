@@ -43,14 +43,23 @@ const (
 // addConfigSync adds what connects Authentik and Dex once both are about to be deployed.
 func addConfigSync(c *composer, v *vault) {
 	c.begin(conditionConfigSync)
-	on := always
-	if c.set.ConfigSync.Image == "" {
-		on = gate{state: closed, reason: reasonNotRequested, message: fmt.Sprintf("EnvironmentConfig %s has no configSync.image to run", settings.Name)}
+	on := switchedOn(c.set.Integrations.ConfigSync, "configSync")
+	if on.state == open && c.set.ConfigSync.Image == "" {
+		c.awaitImage()
+		return
 	}
 	c.exclusive(on, c.home, keySyncAccount, kube.ServiceAccount(meta(authNamespace, syncName)), object.ReadyWhenSeen)
 	c.exclusive(on, c.home, keySyncRole, syncRole(), object.ReadyWhenSeen)
 	c.exclusive(on, c.home && c.has(keySyncRole), keySyncBinding, syncRoleBinding(), object.ReadyWhenSeen)
 	c.addSyncJob(on, v)
+}
+
+// awaitImage makes the platform wait: nobody can log in before Authentik and Dex are connected, and nobody is known to do that.
+func (c *composer) awaitImage() {
+	c.step(syncName)
+	c.gates[syncName] = gate{state: missing, reason: reasonImageMissing, message: fmt.Sprintf("EnvironmentConfig %s has no configSync.image for the job "+
+		"that connects Authentik and Dex; set it, or set integrations.configSync to false and connect them by hand", settings.Name)}
+	c.d.Withdraw(syncName, object.Ref("Job", authNamespace, syncName), "EnvironmentConfig "+settings.Name+" has no configSync.image")
 }
 
 // addSyncJob adds the Job under a name that nobody can guess, so that nobody else has it and it need not be looked up. While the
