@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"aphex.io/platform/test/controlplane"
 	"aphex.io/platform/test/github"
 )
 
@@ -185,6 +188,7 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.await(t, itsQuota, quota("7"))
 	cp.await(t, itsConnector, image("registry.example.com/cloudflared:2026.5.0"))
 	requireShard(t, "settings", bindings[0])
+	t.Run("to another domain", func(t *testing.T) { moveDomain(t, settings, org, bindings[0]) })
 
 	// A setting that nobody knows changes nothing, and is named.
 	cp.patch(t, settings, `data: {tenant: {quotas: {pods: "8"}}}`)
@@ -200,6 +204,59 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.await(t, itsConnector, image(usual))
 	cp.awaitPhase(t, org, "Active")
 	cp.awaitPhase(t, bindings[0], "Ready")
+}
+
+// moveDomain does what docs/operations.md tells: it moves all organizations, and then one of them back.
+func moveDomain(t *testing.T, settings, org, binding ref) {
+	const zone, domain = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "moved.example.org"
+	require.NoError(t, cp.Cloudflare().AddZone(t.Context(), controlplane.CloudflareAccount, zone, domain))
+	other := cp.create(t, organization(org.namespace(), "settings-two"))
+	cp.awaitPhase(t, other, "Active", "https://settings-two."+controlplane.CloudflareZoneName)
+	stay := []ref{"Tunnel org-settings/settings", "EventListener org-settings/github-listener", "Deployment org-settings/cloudflared"}
+	ids := func() (out []types.UID) {
+		for _, r := range stay {
+			out = append(out, cp.see(t, r).GetUID())
+		}
+		return out
+	}
+	before := ids()
+	tunnel := text(cp.see(t, stay[0]), "status.atProvider.id") + ".cfargotunnel.com"
+	// records are the zones and contents of all records of the organization.
+	records := func(ctx context.Context) (out []string, err error) {
+		for _, z := range []struct{ id, name string }{{controlplane.CloudflareZone, controlplane.CloudflareZoneName}, {zone, domain}} {
+			all, err := cp.Cloudflare().Records(ctx, z.id)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range all {
+				if r.Name == "settings."+z.name {
+					out = append(out, z.name+" "+r.Content)
+				}
+			}
+		}
+		return out, nil
+	}
+	isAt := func(domain string) {
+		cp.awaitPhase(t, org, "Active", "the webhook at GitHub: https://settings."+domain)
+		cp.await(t, binding, func(o *object) error {
+			return contains(text(o, "status.webhookConfiguration.url"), "https://settings."+domain+"/")
+		})
+		eventually(t, func(ctx context.Context) error {
+			have, err := records(ctx)
+			return errors.Join(err, same([]string{domain + " " + tunnel}, have))
+		})
+		cp.awaitPhase(t, binding, "Ready")
+		require.Equal(t, before, ids(), "only the record is replaced")
+	}
+
+	cp.patch(t, settings, fmt.Sprintf("data: {webhookDomain: %[1]s, cloudflare: {zone: %[1]s}}", domain))
+	isAt(domain)
+	cp.patch(t, settings, fmt.Sprintf("data: {cloudflare: {accounts: [{organizations: [settings], webhookDomain: %[1]s, zone: %[1]s, "+
+		"providerConfig: {kind: ClusterProviderConfig, name: default}}]}}", controlplane.CloudflareZoneName))
+	isAt(controlplane.CloudflareZoneName)
+	cp.awaitPhase(t, other, "Active", "https://settings-two."+domain)
+	cp.patch(t, settings, "data: {webhookDomain: null, cloudflare: null}")
+	cp.awaitPhase(t, other, "Active", "https://settings-two."+controlplane.CloudflareZoneName)
 }
 
 // requireShard sends a push to the shard whose path a binding tells, and one to the listener that has all Triggers. Each

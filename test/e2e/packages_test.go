@@ -81,7 +81,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, file := range files {
 			c.kubectl(t, "apply", "-f", file)
 		}
-		c.playArgoCDAndCertManager(t)
+		c.playArgoCDAndCertManager(t, platformClaim)
 		for _, file := range files {
 			claim := refOf(readObject(t, file))
 			claims = append(claims, claim)

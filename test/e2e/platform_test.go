@@ -121,27 +121,37 @@ func (c *cluster) certManagerReports(t *testing.T, r ref) {
 	require.NoError(t, err, r)
 }
 
-// playArgoCDAndCertManager returns once the platform has everything that waits for them.
-func (c *cluster) playArgoCDAndCertManager(t *testing.T) {
+// playArgoCDAndCertManager returns once a platform has everything that waits for them.
+func (c *cluster) playArgoCDAndCertManager(t *testing.T, claim ref) {
 	t.Helper()
-	xr := c.xr(t, platformClaim)
-	c.await(t, xr, func(*object) error { return nil })
 	eventually(t, func(ctx context.Context) error {
-		for _, r := range c.composed(t, xr) {
-			o, err := c.get(ctx, r)
-			if err != nil {
-				return err
-			}
-			switch {
-			case o.Object["status"] != nil:
-			case r.kind() == "Application":
-				c.argoCDReports(t, r.name(), "Synced", "Healthy")
-			case r.kind() == "Certificate", r.kind() == "ClusterIssuer":
-				c.certManagerReports(t, r)
-			}
-		}
-		return isReady(c.see(t, platformClaim))
+		c.reportForNeighbours(ctx, t, claim)
+		return isReady(c.see(t, claim))
 	})
+}
+
+// reportForNeighbours sets what Argo CD and cert-manager would report of what a platform has made so far.
+func (c *cluster) reportForNeighbours(ctx context.Context, t *testing.T, claim ref) {
+	t.Helper()
+	xr := c.xr(t, claim)
+	c.await(t, xr, func(*object) error { return nil })
+	for _, r := range c.composed(t, xr) {
+		o, err := c.get(ctx, r)
+		switch {
+		case err != nil, o.Object["status"] != nil: // Crossplane names an object before it makes it.
+		case r.kind() == "Application":
+			c.argoCDReports(t, r.name(), "Synced", "Healthy")
+		case r.kind() == "Certificate", r.kind() == "ClusterIssuer":
+			c.certManagerReports(t, r)
+		}
+	}
+}
+
+// removePlatform returns once there can be another one.
+func (c *cluster) removePlatform(t *testing.T, claim ref) {
+	t.Helper()
+	c.remove(t, claim)
+	c.awaitGone(t, "Namespace auth-system")
 }
 
 func followWaves(t *testing.T) {
