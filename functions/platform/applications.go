@@ -132,8 +132,8 @@ func ignoreDifferences(differences []v1alpha1.IgnoreDifference) []argocd.IgnoreD
 	return out
 }
 
-// withOptions adds sync options to others, and takes away those of the same names: of CreateNamespace=true and
-// CreateNamespace=false, Argo CD heeds the first.
+// withOptions adds sync options to others, and takes away those of the same names: Argo CD heeds CreateNamespace=true even
+// beside CreateNamespace=false.
 func withOptions(options []string, more ...string) []string {
 	kept := slices.DeleteFunc(slices.Clone(options), func(option string) bool {
 		return slices.ContainsFunc(more, func(other string) bool { return optionName(option) == optionName(other) })
