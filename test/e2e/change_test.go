@@ -188,7 +188,6 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.await(t, itsQuota, quota("7"))
 	cp.await(t, itsConnector, image("registry.example.com/cloudflared:2026.5.0"))
 	requireShard(t, "settings", bindings[0])
-	t.Run("to another domain", func(t *testing.T) { moveDomain(t, settings, org, bindings[0]) })
 
 	// A setting that nobody knows changes nothing, and is named.
 	cp.patch(t, settings, `data: {tenant: {quotas: {pods: "8"}}}`)
@@ -206,13 +205,15 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.awaitPhase(t, bindings[0], "Ready")
 }
 
-// moveDomain does what docs/operations.md tells: it moves all organizations, and then one of them back.
-func moveDomain(t *testing.T, settings, org, binding ref) {
+// All organizations move to another domain, as docs/operations.md tells, and then one of them back. The settings hold for all
+// claims, so that this test has the platform for itself.
+func TestMovingToAnotherDomain(t *testing.T) {
 	const zone, domain = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "moved.example.org"
 	require.NoError(t, cp.Cloudflare().AddZone(t.Context(), controlplane.CloudflareAccount, zone, domain))
-	other := cp.create(t, organization(org.namespace(), "settings-two"))
-	cp.awaitPhase(t, other, "Active", "https://settings-two."+controlplane.CloudflareZoneName)
-	stay := []ref{"Tunnel org-settings/settings", "EventListener org-settings/github-listener", "Deployment org-settings/cloudflared"}
+	namespace := cp.namespace(t, "e2e-moving")
+	org, bindings := cp.tenant(t, namespace, "moving", "moving-app")
+	other, _ := cp.tenant(t, namespace, "moving-two")
+	stay := []ref{"Tunnel org-moving/moving", "EventListener org-moving/github-listener", "Deployment org-moving/cloudflared"}
 	ids := func() (out []types.UID) {
 		for _, r := range stay {
 			out = append(out, cp.see(t, r).GetUID())
@@ -221,42 +222,43 @@ func moveDomain(t *testing.T, settings, org, binding ref) {
 	}
 	before := ids()
 	tunnel := text(cp.see(t, stay[0]), "status.atProvider.id") + ".cfargotunnel.com"
-	// records are the zones and contents of all records of the organization.
+	// records are the hosts of the organization in both zones, and where they lead.
 	records := func(ctx context.Context) (out []string, err error) {
-		for _, z := range []struct{ id, name string }{{controlplane.CloudflareZone, controlplane.CloudflareZoneName}, {zone, domain}} {
-			all, err := cp.Cloudflare().Records(ctx, z.id)
+		for _, z := range []string{controlplane.CloudflareZone, zone} {
+			all, err := cp.Cloudflare().Records(ctx, z)
 			if err != nil {
 				return nil, err
 			}
 			for _, r := range all {
-				if r.Name == "settings."+z.name {
-					out = append(out, z.name+" "+r.Content)
+				if strings.HasPrefix(r.Name, "moving.") {
+					out = append(out, r.Name+" "+r.Content)
 				}
 			}
 		}
 		return out, nil
 	}
 	isAt := func(domain string) {
-		cp.awaitPhase(t, org, "Active", "the webhook at GitHub: https://settings."+domain)
-		cp.await(t, binding, func(o *object) error {
-			return contains(text(o, "status.webhookConfiguration.url"), "https://settings."+domain+"/")
-		})
+		t.Helper()
+		cp.awaitPhase(t, org, "Active", "the webhook at GitHub: https://moving."+domain)
+		cp.awaitPhase(t, bindings[0], "Ready", "its webhook at GitHub: https://moving."+domain)
 		eventually(t, func(ctx context.Context) error {
 			have, err := records(ctx)
-			return errors.Join(err, same([]string{domain + " " + tunnel}, have))
+			return errors.Join(err, same([]string{"moving." + domain + " " + tunnel}, have))
 		})
-		cp.awaitPhase(t, binding, "Ready")
 		require.Equal(t, before, ids(), "only the record is replaced")
 	}
 
-	cp.patch(t, settings, fmt.Sprintf("data: {webhookDomain: %[1]s, cloudflare: {zone: %[1]s}}", domain))
+	settings := cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": "aphex"},
+		"data": map[string]any{"webhookDomain": domain, "cloudflare": map[string]any{"zone": domain}},
+	}})
 	isAt(domain)
-	cp.patch(t, settings, fmt.Sprintf("data: {cloudflare: {accounts: [{organizations: [settings], webhookDomain: %[1]s, zone: %[1]s, "+
+	cp.patch(t, settings, fmt.Sprintf("data: {cloudflare: {accounts: [{organizations: [moving], webhookDomain: %[1]s, zone: %[1]s, "+
 		"providerConfig: {kind: ClusterProviderConfig, name: default}}]}}", controlplane.CloudflareZoneName))
 	isAt(controlplane.CloudflareZoneName)
-	cp.awaitPhase(t, other, "Active", "https://settings-two."+domain)
-	cp.patch(t, settings, "data: {webhookDomain: null, cloudflare: null}")
-	cp.awaitPhase(t, other, "Active", "https://settings-two."+controlplane.CloudflareZoneName)
+	cp.awaitPhase(t, other, "Active", "https://moving-two."+domain)
+	cp.remove(t, settings)
+	cp.awaitPhase(t, other, "Active", "https://moving-two."+controlplane.CloudflareZoneName)
 }
 
 // requireShard sends a push to the shard whose path a binding tells, and one to the listener that has all Triggers. Each
