@@ -71,7 +71,7 @@ externalsecrets: ## Hold the golden files' secret stores, and the example, again
 network: ## Ask a published evaluator what the golden files' network policies let through
 	cd test/network && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
-argocdrbac: ## Ask Argo CD's own code what the golden files' policy lets each group do
+argocdrbac: ## Ask Argo CD's own code what the golden files' policy lets each group do, and its documentation for sync options
 	cd test/argocdrbac && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
 authentik: ## Hold the config sync job, the stand-in of its tests and the blueprints against Authentik's published schema
@@ -128,10 +128,12 @@ verify: generate ## Regenerate and fail on a difference; check formatting and mo
 		echo "not formatted: $$unformatted; run gofmt -w"; exit 1; fi
 	$(GO) mod verify
 
-lint: lint-workflows tools-golangci-lint ## Lint the workflows, the product, its tests and what builds packages; .golangci.yml has the reasons
-	$(BIN)/golangci-lint run --allow-serial-runners ./...
-	cd test && ../$(BIN)/golangci-lint run --allow-serial-runners --config ../.golangci.yml ./...
-	cd tools/xpkg && ../../$(BIN)/golangci-lint run --allow-serial-runners --config ../../.golangci.yml ./...
+lint: lint-workflows tools-golangci-lint ## Lint the workflows, and every Go module that has code; .golangci.yml has the reasons
+	@for module in $$(git ls-files '*go.mod'); do \
+		folder="$$(dirname "$$module")"; \
+		if [ -z "$$(git ls-files "$$folder/*.go")" ]; then continue; fi; \
+		( set -x; cd "$$folder"; $(CURDIR)/$(BIN)/golangci-lint run --allow-serial-runners --config $(CURDIR)/.golangci.yml ./... ); \
+	done
 
 lint-workflows: tools-actionlint ## Lint the workflows of GitHub Actions, and the scripts in them if there is shellcheck
 	$(BIN)/actionlint

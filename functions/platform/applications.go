@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,24 +81,69 @@ func application(a platformApplication, git v1alpha1.GitOps, set *settings.Setti
 		TypeMeta:   metav1.TypeMeta{APIVersion: argocd.APIVersion, Kind: "Application"},
 		ObjectMeta: meta,
 		Spec: argocd.ApplicationSpec{
-			Project: git.Project,
+			Project: cmp.Or(a.change.Project, git.Project),
 			Source: argocd.Source{
 				RepoURL:        cmp.Or(a.change.RepoURL, git.RepoURL),
 				TargetRevision: cmp.Or(a.change.TargetRevision, git.TargetRevision),
 				Path:           cmp.Or(a.change.Path, git.Path+"/"+a.folder),
+				Directory:      directory(a.change.Directory),
+				Helm:           helm(a.change.Helm),
 			},
 			Destination: argocd.ApplicationDestination{Server: argocd.InCluster, Namespace: cmp.Or(a.change.Namespace, a.namespace)},
 			SyncPolicy: argocd.SyncPolicy{
 				Automated:   argocd.Automated{Prune: true, SelfHeal: true},
-				SyncOptions: git.SyncOptions,
+				SyncOptions: withOptions(git.SyncOptions, a.change.SyncOptions...),
 				Retry:       argocd.Retry{Limit: 5, Backoff: argocd.Backoff{Duration: "5s", Factor: 2, MaxDuration: "3m"}},
 			},
+			IgnoreDifferences: ignoreDifferences(a.change.IgnoreDifferences),
 		},
 	}
 	if a.name == authApplication {
 		keepScale(app)
 	}
 	return app
+}
+
+// directory is nil unless it says something: an empty one already makes Argo CD take a chart or a kustomization for plain
+// manifests.
+func directory(d v1alpha1.Directory) *argocd.Directory {
+	if !d.Recurse && d.Exclude == "" {
+		return nil
+	}
+	return &argocd.Directory{Recurse: d.Recurse, Exclude: d.Exclude}
+}
+
+// helm is nil unless it says something, for the same reason.
+func helm(h v1alpha1.Helm) *argocd.Helm {
+	if h.Empty() {
+		return nil
+	}
+	return &argocd.Helm{ReleaseName: h.ReleaseName, ValueFiles: h.ValueFiles, ValuesObject: h.Values}
+}
+
+func ignoreDifferences(differences []v1alpha1.IgnoreDifference) []argocd.IgnoreDifference {
+	var out []argocd.IgnoreDifference
+	for _, d := range differences {
+		out = append(out, argocd.IgnoreDifference{
+			Group: d.Group, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name,
+			JSONPointers: d.JSONPointers, JQPathExpressions: d.JQPathExpressions,
+		})
+	}
+	return out
+}
+
+// withOptions adds sync options to others, and takes away those of the same names: Argo CD heeds CreateNamespace=true even
+// beside CreateNamespace=false.
+func withOptions(options []string, more ...string) []string {
+	kept := slices.DeleteFunc(slices.Clone(options), func(option string) bool {
+		return slices.ContainsFunc(more, func(other string) bool { return optionName(option) == optionName(other) })
+	})
+	return append(kept, more...)
+}
+
+func optionName(option string) string {
+	name, _, _ := strings.Cut(option, "=")
+	return name
 }
 
 // The words of Argo CD.

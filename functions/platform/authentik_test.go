@@ -14,19 +14,19 @@ import (
 	"aphex.io/platform/functions/internal/rendertest"
 )
 
-// directory is what Authentik knows of people and groups, by their names.
-type directory struct {
+// registry is what Authentik knows of people and groups, by their names.
+type registry struct {
 	users  map[string]map[string]string
-	groups map[string]*directoryGroup
+	groups map[string]*registeredGroup
 }
 
-type directoryGroup struct {
+type registeredGroup struct {
 	superuser bool
 	members   []string
 }
 
-func newDirectory() *directory {
-	return &directory{users: map[string]map[string]string{}, groups: map[string]*directoryGroup{}}
+func newRegistry() *registry {
+	return &registry{users: map[string]map[string]string{}, groups: map[string]*registeredGroup{}}
 }
 
 // file is a blueprint as Authentik reads it.
@@ -49,7 +49,7 @@ func blueprintOf(t *testing.T, d *object.Desired) file {
 
 // apply does what Authentik does with the people and groups of a blueprint: in order, an entry whose conditions hold makes its
 // object or changes the attributes that it names, of which a list is replaced as a whole. A reference is to an earlier entry.
-func (a *directory) apply(t *testing.T, f file) {
+func (a *registry) apply(t *testing.T, f file) {
 	t.Helper()
 	usernames := map[string]string{}
 	for _, e := range f.Entries {
@@ -69,7 +69,7 @@ func (a *directory) apply(t *testing.T, f file) {
 			}
 			group := a.groups[name]
 			if group == nil {
-				group = &directoryGroup{}
+				group = &registeredGroup{}
 				a.groups[name] = group
 			}
 			superuser := e.Attrs["is_superuser"]
@@ -87,7 +87,7 @@ func (a *directory) apply(t *testing.T, f file) {
 }
 
 // holds tells whether all conditions are true, each of which looks for a group here.
-func (a *directory) holds(t *testing.T, conditions []yaml.Node) bool {
+func (a *registry) holds(t *testing.T, conditions []yaml.Node) bool {
 	t.Helper()
 	for _, c := range conditions {
 		require.Equal(t, "!Find", c.Tag)
@@ -101,7 +101,7 @@ func (a *directory) holds(t *testing.T, conditions []yaml.Node) bool {
 	return true
 }
 
-func (a *directory) members() map[string][]string {
+func (a *registry) members() map[string][]string {
 	out := map[string][]string{}
 	for name, g := range a.groups {
 		if len(g.members) > 0 {
@@ -111,7 +111,7 @@ func (a *directory) members() map[string][]string {
 	return out
 }
 
-func (a *directory) superusers() []string {
+func (a *registry) superusers() []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
 		if a.groups[name].superuser {
@@ -138,7 +138,7 @@ func TestTheBlueprintSaysWhoIsInWhichGroup(t *testing.T) {
 	cases := map[string]struct {
 		// specs follow one another. Between the last two, somebody works in Authentik.
 		specs      []spec
-		meanwhile  func(*directory)
+		meanwhile  func(*registry)
 		members    map[string][]string
 		superusers []string
 	}{
@@ -164,20 +164,20 @@ func TestTheBlueprintSaysWhoIsInWhichGroup(t *testing.T) {
 		},
 		"somebody whom Authentik's administrators put into a group is taken out where there is a list": {
 			specs:      []spec{{people(person("alice", "platform-engineering"))}, {people(person("alice", "platform-engineering"))}},
-			meanwhile:  func(a *directory) { a.groups["platform-admins"].members = []string{"mallory"} },
+			meanwhile:  func(a *registry) { a.groups["platform-admins"].members = []string{"mallory"} },
 			members:    map[string][]string{"platform-engineering": {"alice"}},
 			superusers: []string{"platform-admins"},
 		},
 		"and stays where there is none": {
 			specs:      []spec{{}, {}},
-			meanwhile:  func(a *directory) { a.groups["platform-admins"].members = []string{"carol"} },
+			meanwhile:  func(a *registry) { a.groups["platform-admins"].members = []string{"carol"} },
 			members:    map[string][]string{"platform-admins": {"carol"}},
 			superusers: []string{"platform-admins"},
 		},
 		"groups of somebody that are not the platform's stay": {
 			specs: []spec{{people(person("alice", "platform-admins"))}, {people()}},
-			meanwhile: func(a *directory) {
-				a.groups["coffee"] = &directoryGroup{members: []string{"alice"}}
+			meanwhile: func(a *registry) {
+				a.groups["coffee"] = &registeredGroup{members: []string{"alice"}}
 			},
 			members:    map[string][]string{"coffee": {"alice"}},
 			superusers: []string{"platform-admins"},
@@ -194,7 +194,7 @@ func TestTheBlueprintSaysWhoIsInWhichGroup(t *testing.T) {
 		},
 		"a group of a former name keeps those whom the claim did not put there, but no rights": {
 			specs:      []spec{{}, {admins("root")}},
-			meanwhile:  func(a *directory) { a.groups["platform-admins"].members = []string{"carol"} },
+			meanwhile:  func(a *registry) { a.groups["platform-admins"].members = []string{"carol"} },
 			members:    map[string][]string{"platform-admins": {"carol"}},
 			superusers: []string{"root"},
 		},
@@ -211,7 +211,7 @@ func TestTheBlueprintSaysWhoIsInWhichGroup(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			authentik := newDirectory()
+			authentik := newRegistry()
 			var before rendertest.Cluster
 			for i, change := range c.specs {
 				if i > 0 && i == len(c.specs)-1 && c.meanwhile != nil {
@@ -229,7 +229,7 @@ func TestTheBlueprintSaysWhoIsInWhichGroup(t *testing.T) {
 }
 
 func TestAGroupThatSomebodyDeletedIsNotMadeAnew(t *testing.T) {
-	authentik := newDirectory()
+	authentik := newRegistry()
 	d := offline(t)
 	authentik.apply(t, blueprintOf(t, d))
 	renamed := platform(func(s *v1alpha1.PlatformSpec) { s.Groups.Operators.Name = "sre" })

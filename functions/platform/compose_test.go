@@ -27,6 +27,9 @@ const neighbours = `
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: tekton-pipelines}}`
 
+// byHand is a platform whose people connect Authentik and Dex themselves.
+const byHand = `{apiVersion: apiextensions.crossplane.io/v1beta1, kind: EnvironmentConfig, metadata: {name: aphex}, data: {integrations: {configSync: false}}}`
+
 // platform is the XR of the claim platform-system/home.
 func platform(change ...func(*v1alpha1.PlatformSpec)) *v1alpha1.XPlatform {
 	xr := &v1alpha1.XPlatform{Spec: v1alpha1.XPlatformSpec{
@@ -151,12 +154,13 @@ func TestPhaseFollowsTheWaves(t *testing.T) {
 					delete(w.Composed, key)
 				}
 			}
+			w.Objects = []string{byHand}
 			d := compose(t, platform(), w)
 			if c.message == "" {
 				require.Equal(t, "Ready", d.Phase)
 				require.True(t, d.Ready)
 				require.Regexp(t, `^All \d+ steps are done; people log in at https://authentik\.home\.local, `+
-					`once somebody gave Authentik the client secret of Dex: the setting configSync\.image has a job do that$`, d.Message)
+					`once somebody connected Authentik and Dex: the setting integrations\.configSync leaves that to you$`, d.Message)
 			} else {
 				require.Equal(t, "Pending", d.Phase)
 				require.False(t, d.Ready)
@@ -186,6 +190,8 @@ func work(o map[string]any, health, sync map[string]string) {
 		o["status"] = map[string]any{"sync": map[string]any{"status": or(sync, "Synced")}, "health": map[string]any{"status": or(health, "Healthy")}}
 	case "Certificate", "ClusterIssuer":
 		o["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}
+	case "Job":
+		o["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Complete", "status": "True"}}}
 	}
 }
 
@@ -251,6 +257,49 @@ func TestApplications(t *testing.T) {
 		require.Equal(t, "login", got["platform-auth"].Spec.Destination.Namespace)
 		require.Equal(t, "clusters/home/base/tekton", got["platform-tekton"].Spec.Source.Path)
 		require.Equal(t, "tekton-pipelines", got["platform-tekton"].Spec.Destination.Namespace)
+	})
+	t.Run("what one application says more", func(t *testing.T) {
+		got := all(platform(func(s *v1alpha1.PlatformSpec) {
+			s.GitOps.SyncOptions = []string{"CreateNamespace=true", "PruneLast=true"}
+			s.GitOps.Applications = []v1alpha1.Application{
+				{Name: "platform-tekton", Project: "tekton", SyncOptions: []string{"CreateNamespace=false", "ServerSideApply=true"}},
+				{Name: "platform-auth", Directory: v1alpha1.Directory{Recurse: true, Exclude: "{values.yaml,examples/*}"},
+					SyncOptions: []string{"RespectIgnoreDifferences=false"}, IgnoreDifferences: []v1alpha1.IgnoreDifference{{
+						Group: "apps", Kind: "StatefulSet", JSONPointers: []string{"/spec/replicas"},
+					}}},
+				{Name: "platform-cert-manager", IgnoreDifferences: []v1alpha1.IgnoreDifference{{
+					Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration", Name: "cert-manager-webhook",
+					JQPathExpressions: []string{".webhooks[]?.clientConfig.caBundle"},
+				}}},
+				{Name: "platform-external-secrets", Helm: v1alpha1.Helm{ReleaseName: "external-secrets", ValueFiles: []string{"values.yaml", "../values-home.yaml"},
+					Values: map[string]any{"webhook": map[string]any{"port": int64(10250)}, "installCRDs": false}}},
+				{Name: "platform-crds", Directory: v1alpha1.Directory{Recurse: false}, Helm: v1alpha1.Helm{Values: map[string]any{}}},
+			}
+		}))
+		tekton, auth := got["platform-tekton"].Spec, got["platform-auth"].Spec
+		require.Equal(t, "tekton", tekton.Project)
+		require.Equal(t, []string{"PruneLast=true", "CreateNamespace=false", "ServerSideApply=true"}, tekton.SyncPolicy.SyncOptions,
+			"one of the same name takes the place of the common one")
+		require.Equal(t, []string{"CreateNamespace=true", "PruneLast=true"}, got["platform-ingress"].Spec.SyncPolicy.SyncOptions)
+		require.Equal(t, &argocd.Directory{Recurse: true, Exclude: "{values.yaml,examples/*}"}, auth.Source.Directory)
+		require.Equal(t, []argocd.IgnoreDifference{
+			{Group: "apps", Kind: "StatefulSet", JSONPointers: []string{"/spec/replicas"}},
+			{Group: "apps", Kind: "Deployment", Namespace: "auth-system", Name: "dex", JSONPointers: []string{"/spec/replicas"}},
+		}, auth.IgnoreDifferences)
+		require.Equal(t, []string{"CreateNamespace=true", "PruneLast=true", "RespectIgnoreDifferences=true"}, auth.SyncPolicy.SyncOptions,
+			"Dex would be stopped again without it")
+		require.Equal(t, []argocd.IgnoreDifference{{
+			Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration", Name: "cert-manager-webhook",
+			JQPathExpressions: []string{".webhooks[]?.clientConfig.caBundle"},
+		}}, got["platform-cert-manager"].Spec.IgnoreDifferences)
+		require.Equal(t, &argocd.Helm{
+			ReleaseName: "external-secrets", ValueFiles: []string{"values.yaml", "../values-home.yaml"},
+			ValuesObject: map[string]any{"webhook": map[string]any{"port": int64(10250)}, "installCRDs": false},
+		}, got["platform-external-secrets"].Spec.Source.Helm)
+		for _, plain := range []string{"platform-crds", "platform-ingress"} {
+			require.Nil(t, got[plain].Spec.Source.Directory, "Argo CD would take a kustomization for plain manifests")
+			require.Nil(t, got[plain].Spec.Source.Helm, "Argo CD would look for a chart")
+		}
 	})
 	t.Run("a wave without applications is left out", func(t *testing.T) {
 		off := func(s *v1alpha1.PlatformSpec) {

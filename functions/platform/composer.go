@@ -25,7 +25,7 @@ type gateState int
 const (
 	// open: the object may be emitted.
 	open gateState = iota
-	// missing: its kind, or the namespace that it goes to, is not there. Nothing may be looked up either.
+	// missing: its kind, the namespace that it goes to, or a setting is not there. Nothing may be looked up either.
 	missing
 	// leaving: its namespace is on the way out. Nothing can be created there, and trying to would hold up everything else.
 	leaving
@@ -42,15 +42,6 @@ func (g gate) and(other gate) gate {
 		return g
 	}
 	return other
-}
-
-// verdict is the condition of what is closed altogether: nothing is missing, but what nobody asked for did not come about.
-func (g gate) verdict(condition string) object.Condition {
-	status := object.True
-	if g.reason == reasonNotRequested {
-		status = object.Unknown
-	}
-	return object.Condition{Type: condition, Status: status, Reason: g.reason, Message: g.message}
 }
 
 // installed is shut while a CRD is missing.

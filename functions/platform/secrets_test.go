@@ -132,7 +132,7 @@ func TestSecretsOfSomebodyElseAreUsedAndLeftAlone(t *testing.T) {
 	for _, key := range []string{keyGenerated + "authentik-postgresql", keyGenerated + "dex-client-argocd"} {
 		delete(w.Composed, key)
 	}
-	w.Objects = append(w.Objects,
+	w.Objects = append(w.Objects, byHand,
 		foreign("authentik-postgresql", "{postgresql-password: bXkgb3du, postgresql-postgres-password: bXkgb3du}"),
 		foreign("dex-client-argocd", "{client-secret: bXkgb3du}"))
 	d := compose(t, platform(), w)

@@ -32,6 +32,7 @@ const (
 	reasonNamespaceMissing = "NamespaceNotFound"
 	reasonSwitchedOff      = "SwitchedOff"
 	reasonNotRequested     = "NotRequested"
+	reasonImageMissing     = "ImageMissing"
 	reasonInvalidSpec      = "InvalidSpec"
 	reasonHeldByOthers     = "HeldByOthers"
 	reasonOtherPolicies    = "OtherPolicies"
@@ -72,8 +73,8 @@ func (c *composer) report() {
 	default:
 		d.Phase, d.Ready = v1alpha1.PhaseReady, true
 		d.Message = fmt.Sprintf("All %d steps are done; people log in at https://%s", c.steps(), c.spec.Domain.Authentik)
-		if c.set.ConfigSync.Image == "" {
-			d.Message += ", once somebody gave Authentik the client secret of Dex: the setting configSync.image has a job do that"
+		if !c.set.Integrations.ConfigSync {
+			d.Message += ", once somebody connected Authentik and Dex: the setting integrations.configSync leaves that to you"
 		}
 	}
 
@@ -134,7 +135,8 @@ func (c *composer) judge(p *part) object.Condition {
 	case len(p.keys) == 0:
 		return object.Condition{Type: p.condition, Status: object.True, Reason: reasonNotRequested}
 	case len(keys) == 0:
-		return c.gates[p.keys[0]].verdict(p.condition)
+		g := c.gates[p.keys[0]]
+		return object.Condition{Type: p.condition, Status: object.True, Reason: g.reason, Message: g.message}
 	}
 	bad := object.Condition{Type: p.condition, Status: object.False, Reason: reasonWaiting}
 	for _, key := range keys {

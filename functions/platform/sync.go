@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -46,14 +45,23 @@ const (
 // addConfigSync adds what connects Authentik and Dex once both are about to be deployed.
 func addConfigSync(c *composer, v *vault) {
 	c.begin(conditionConfigSync)
-	on := always
-	if c.set.ConfigSync.Image == "" {
-		on = gate{state: closed, reason: reasonNotRequested, message: fmt.Sprintf("EnvironmentConfig %s has no configSync.image to run", settings.Name)}
+	on := switchedOn(c.set.Integrations.ConfigSync, "configSync")
+	if on.state == open && c.set.ConfigSync.Image == "" {
+		c.awaitImage()
+		return
 	}
 	c.exclusive(on, c.home, keySyncAccount, kube.ServiceAccount(meta(authNamespace, syncName)), object.ReadyWhenSeen)
 	c.exclusive(on, c.home, keySyncRole, syncRole(), object.ReadyWhenSeen)
 	c.exclusive(on, c.home && c.has(keySyncRole), keySyncBinding, syncRoleBinding(), object.ReadyWhenSeen)
 	c.addSyncJob(on, v)
+}
+
+// awaitImage makes the platform wait: nobody can log in before Authentik and Dex are connected, and nobody is known to do that.
+func (c *composer) awaitImage() {
+	c.step(syncName)
+	c.gates[syncName] = gate{state: missing, reason: reasonImageMissing, message: fmt.Sprintf("EnvironmentConfig %s has no configSync.image for the job "+
+		"that connects Authentik and Dex; set it, or set integrations.configSync to false and connect them by hand", settings.Name)}
+	c.d.Withdraw(syncName, object.Ref("Job", authNamespace, syncName), "EnvironmentConfig "+settings.Name+" has no configSync.image")
 }
 
 // addSyncJob adds the Job under a name that nobody can guess, so that nobody else has it and it need not be looked up. While the
@@ -102,12 +110,10 @@ func (c *composer) deploysLogin() bool {
 
 // keepScale lets Git have Dex without replicas: Argo CD, which heals what differs, would stop again what the job has started.
 func keepScale(app *argocd.Application) {
-	app.Spec.IgnoreDifferences = []argocd.IgnoreDifference{{
+	app.Spec.IgnoreDifferences = append(app.Spec.IgnoreDifferences, argocd.IgnoreDifference{
 		Group: "apps", Kind: "Deployment", Namespace: authNamespace, Name: dexDeployment, JSONPointers: []string{"/spec/replicas"},
-	}}
-	if options := app.Spec.SyncPolicy.SyncOptions; !slices.Contains(options, argocd.RespectIgnoreDifferences) {
-		app.Spec.SyncPolicy.SyncOptions = append(slices.Clone(options), argocd.RespectIgnoreDifferences)
-	}
+	})
+	app.Spec.SyncPolicy.SyncOptions = withOptions(app.Spec.SyncPolicy.SyncOptions, argocd.RespectIgnoreDifferences)
 }
 
 // syncRole lets the job start Dex, and nothing else: neither can it change what Dex runs, nor read any Secret.

@@ -109,6 +109,61 @@ func TestThereIsNoJobWhileItsNameIsNotKnown(t *testing.T) {
 	require.Equal(t, "waiting for Job auth-system/config-sync (its secrets are not stored yet)", condition(t, lost, conditionConfigSync).Message)
 }
 
+// Nobody can log in before Authentik and Dex are connected.
+func TestAPlatformIsNotReadyWhileNobodyConnectsAuthentikAndDex(t *testing.T) {
+	image := map[string]any{"image": "registry.example.com/function-platform:v1"}
+	off := map[string]any{"configSync": false}
+	missing := object.Condition{
+		Type: conditionConfigSync, Status: object.False, Reason: "ImageMissing",
+		Message: "EnvironmentConfig aphex has no configSync.image for the job that connects Authentik and Dex; " +
+			"set it, or set integrations.configSync to false and connect them by hand",
+	}
+	switchedOff := object.Condition{
+		Type: conditionConfigSync, Status: object.True, Reason: "SwitchedOff", Message: "EnvironmentConfig aphex switches integrations.configSync off",
+	}
+	for name, c := range map[string]struct {
+		settings  map[string]any
+		phase     string
+		message   string
+		condition object.Condition
+		jobs      int
+	}{
+		"without settings": {
+			phase: "Pending", message: "waiting for Job auth-system/config-sync (EnvironmentConfig aphex has no configSync.image)", condition: missing,
+		},
+		"without an image": {
+			settings: map[string]any{"configSync": map[string]any{"image": ""}},
+			phase:    "Pending", message: "waiting for Job auth-system/config-sync (EnvironmentConfig aphex has no configSync.image)", condition: missing,
+		},
+		"with a job": {
+			settings: map[string]any{"configSync": image}, jobs: 1,
+			phase: "Ready", message: "steps are done; people log in at https://authentik.home.local",
+			condition: object.Condition{Type: conditionConfigSync, Status: object.True, Reason: "Available"},
+		},
+		"by hand": {
+			settings: map[string]any{"integrations": off},
+			phase:    "Ready", message: "once somebody connected Authentik and Dex: the setting integrations.configSync leaves that to you", condition: switchedOff,
+		},
+		"by hand, although there is an image": {
+			settings: map[string]any{"configSync": image, "integrations": off},
+			phase:    "Ready", message: "once somebody connected Authentik and Dex", condition: switchedOff,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			xr := platform(func(s *v1alpha1.PlatformSpec) { s.Settings = c.settings })
+			d := compose(t, xr, rendertest.Cluster{Offline: true})
+			for range 2 { // The job waits for what it mounts.
+				d = compose(t, xr, applied(t, d, func(_ string, o map[string]any) { work(o, nil, nil) }))
+			}
+			require.Equal(t, c.phase, d.Phase)
+			require.Equal(t, c.phase == "Ready", d.Ready)
+			require.Contains(t, d.Message, c.message)
+			require.Equal(t, c.condition, condition(t, d, conditionConfigSync))
+			require.Equal(t, c.jobs, jobs(d))
+		})
+	}
+}
+
 func jobs(d *object.Desired) int {
 	n := 0
 	for _, r := range d.Resources() {

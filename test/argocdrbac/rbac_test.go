@@ -1,5 +1,6 @@
 // Package argocdrbac asks Argo CD's own code (its model for Casbin, its built-in policy and its glob matching) what the composed
-// policy of groups allows. It is a module of its own, since Argo CD wants a newer Kubernetes than the rest.
+// policy of groups allows, and its documentation which sync options there are. It is a module of its own, since Argo CD wants a
+// newer Kubernetes than the rest.
 package argocdrbac
 
 import (

@@ -52,7 +52,7 @@ func TestAnArgoCDThatIsThereAlready(t *testing.T) {
 	}))
 	require.True(t, t.Run("jobs set the policy and then the login, and the platform is ready", func(t *testing.T) {
 		runArgoCDJobs(t)
-		cp.playArgoCDAndCertManager(t)
+		cp.playArgoCDAndCertManager(t, platformClaim)
 		cp.awaitPhase(t, platformClaim, "Ready")
 		data := dataOf(t, argoCDPolicy)
 		require.Contains(t, data["policy.csv"], "g, platform-admins, role:admin\n")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"aphex.io/platform/test/controlplane"
 	"aphex.io/platform/test/github"
 )
 
@@ -200,6 +203,62 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.await(t, itsConnector, image(usual))
 	cp.awaitPhase(t, org, "Active")
 	cp.awaitPhase(t, bindings[0], "Ready")
+}
+
+// All organizations move to another domain, as docs/operations.md tells, and then one of them back. The settings hold for all
+// claims, so that this test has the platform for itself.
+func TestMovingToAnotherDomain(t *testing.T) {
+	const zone, domain = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "moved.example.org"
+	require.NoError(t, cp.Cloudflare().AddZone(t.Context(), controlplane.CloudflareAccount, zone, domain))
+	namespace := cp.namespace(t, "e2e-moving")
+	org, bindings := cp.tenant(t, namespace, "moving", "moving-app")
+	other, _ := cp.tenant(t, namespace, "moving-two")
+	stay := []ref{"Tunnel org-moving/moving", "EventListener org-moving/github-listener", "Deployment org-moving/cloudflared"}
+	ids := func() (out []types.UID) {
+		for _, r := range stay {
+			out = append(out, cp.see(t, r).GetUID())
+		}
+		return out
+	}
+	before := ids()
+	tunnel := text(cp.see(t, stay[0]), "status.atProvider.id") + ".cfargotunnel.com"
+	// records are the hosts of the organization in both zones, and where they lead.
+	records := func(ctx context.Context) (out []string, err error) {
+		for _, z := range []string{controlplane.CloudflareZone, zone} {
+			all, err := cp.Cloudflare().Records(ctx, z)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range all {
+				if strings.HasPrefix(r.Name, "moving.") {
+					out = append(out, r.Name+" "+r.Content)
+				}
+			}
+		}
+		return out, nil
+	}
+	isAt := func(domain string) {
+		t.Helper()
+		cp.awaitPhase(t, org, "Active", "the webhook at GitHub: https://moving."+domain)
+		cp.awaitPhase(t, bindings[0], "Ready", "its webhook at GitHub: https://moving."+domain)
+		eventually(t, func(ctx context.Context) error {
+			have, err := records(ctx)
+			return errors.Join(err, same([]string{"moving." + domain + " " + tunnel}, have))
+		})
+		require.Equal(t, before, ids(), "only the record is replaced")
+	}
+
+	settings := cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": "aphex"},
+		"data": map[string]any{"webhookDomain": domain, "cloudflare": map[string]any{"zone": domain}},
+	}})
+	isAt(domain)
+	cp.patch(t, settings, fmt.Sprintf("data: {cloudflare: {accounts: [{organizations: [moving], webhookDomain: %[1]s, zone: %[1]s, "+
+		"providerConfig: {kind: ClusterProviderConfig, name: default}}]}}", controlplane.CloudflareZoneName))
+	isAt(controlplane.CloudflareZoneName)
+	cp.awaitPhase(t, other, "Active", "https://moving-two."+domain)
+	cp.remove(t, settings)
+	cp.awaitPhase(t, other, "Active", "https://moving-two."+controlplane.CloudflareZoneName)
 }
 
 // requireShard sends a push to the shard whose path a binding tells, and one to the listener that has all Triggers. Each

@@ -68,6 +68,14 @@ func knowledgeBase(namespace, name string) *object {
 	}, nil)
 }
 
+// platform is a small claim whose people connect Authentik and Dex themselves. A cluster has one at a time.
+func platform(namespace, name string) *object {
+	return claimOf("Platform", namespace, name, map[string]any{
+		"gitops":   map[string]any{"repoURL": "https://github.com/acme-corp/platform"},
+		"settings": map[string]any{"integrations": map[string]any{"configSync": false}},
+	}, nil)
+}
+
 func claimOf(kind, namespace, name string, spec map[string]any, settings []setting) *object {
 	for _, set := range settings {
 		set(spec)

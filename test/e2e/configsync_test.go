@@ -40,14 +40,22 @@ func TestAJobConnectsAuthentikAndDex(t *testing.T) {
 		})
 		require.NotEqual(t, first, jobs.Items[0].Name)
 	})
-	t.Run("without an image there is none", func(t *testing.T) {
+	t.Run("without an image there is none, and the platform waits for it", func(t *testing.T) {
 		cp.patch(t, claim, `spec: {settings: {configSync: null}}`)
 		cp.await(t, claim, func(o *object) error {
 			status, reason, message := condition(o, "ConfigSynced")
-			return errors.Join(same("Unknown NotRequested", status+" "+reason), contains(message, "configSync.image"))
+			return errors.Join(same("False ImageMissing", status+" "+reason), contains(message, "configSync.image"),
+				same("Pending", text(o, "status.phase")))
 		})
 		cp.awaitGone(t, refTo("Job auth-system/%s", jobs.Items[0].Name))
 		cp.awaitGone(t, "Role auth-system/config-sync")
+	})
+	t.Run("with people who connect them there need not be one", func(t *testing.T) {
+		cp.patch(t, claim, `spec: {settings: {integrations: {configSync: false}}}`)
+		cp.await(t, claim, func(o *object) error {
+			status, reason, _ := condition(o, "ConfigSynced")
+			return same("True SwitchedOff", status+" "+reason)
+		})
 	})
 	cp.remove(t, claim)
 	cp.awaitGone(t, "Namespace auth-system")

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each process dies at a moment that nobody chose, in the middle of twenty claims. Nothing may be stuck or lost after.
+// Each process dies at a moment that nobody chose, in the middle of 21 claims. Nothing may be stuck or lost after.
 func TestClaimsSurviveCrashes(t *testing.T) {
 	cp.cloudflare(t)
 	namespace := cp.namespace(t, "e2e-crash")
@@ -24,9 +24,12 @@ func TestClaimsSurviveCrashes(t *testing.T) {
 			cp.create(t, knowledgeBase(namespace, org)),
 		)
 	}
-	require.Len(t, claims, 20)
+	home := cp.create(t, platform(namespace, "crash"))
+	claims = append(claims, home)
+	require.Len(t, claims, 21)
 
 	readyClaims := func(ctx context.Context) (n int, err error) {
+		cp.reportForNeighbours(ctx, t, home)
 		for _, claim := range claims {
 			o, getErr := cp.get(ctx, claim)
 			if getErr == nil {
@@ -40,7 +43,7 @@ func TestClaimsSurviveCrashes(t *testing.T) {
 		}
 		return n, err
 	}
-	for i, process := range []string{"function-organization", "crossplane", "function-repobinding", "function-knowledgebase", "crossplane-rbac"} {
+	for i, process := range []string{"function-organization", "crossplane", "function-repobinding", "function-platform", "function-knowledgebase", "crossplane-rbac"} {
 		// Spread over the time that all takes: wait for some claims more than the last time.
 		eventually(t, func(ctx context.Context) error {
 			n, err := readyClaims(ctx)
@@ -57,6 +60,7 @@ func TestClaimsSurviveCrashes(t *testing.T) {
 		_, err := readyClaims(ctx)
 		return err
 	})
+	cp.removePlatform(t, home)
 }
 
 // Crossplane stops listening for a while to an XR that too much happens to, and what is then missed must not be lost. By

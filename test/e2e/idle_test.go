@@ -21,13 +21,16 @@ func TestASecondReconcileWritesNothing(t *testing.T) {
 		cp.create(t, organization(namespace, "idle", withSecret("idle-webhook"))),
 		cp.create(t, repoBinding(namespace, "idle", "idle-app", withSecret("idle-app-webhook"))),
 		cp.create(t, knowledgeBase(namespace, "idle")),
+		cp.create(t, platform(namespace, "idle")),
 	}
+	home := claims[len(claims)-1]
+	cp.playArgoCDAndCertManager(t, home)
 	for _, claim := range claims {
 		cp.awaitReady(t, claim)
 	}
 	cp.await(t, "Tunnel org-idle/idle", connected(2))
 	before := cp.settled(t, claims)
-	require.Greater(t, len(before), 40)
+	require.Greater(t, len(before), 90)
 
 	for range 3 {
 		for _, claim := range claims {
@@ -38,7 +41,7 @@ func TestASecondReconcileWritesNothing(t *testing.T) {
 
 	// A process that starts looks at everything anew.
 	for _, process := range []string{
-		controlplane.Provider, "function-organization", "function-repobinding", "function-knowledgebase", "crossplane",
+		controlplane.Provider, "function-organization", "function-repobinding", "function-knowledgebase", "function-platform", "crossplane",
 	} {
 		require.NoError(t, cp.Restart(t.Context(), process))
 	}
@@ -46,6 +49,7 @@ func TestASecondReconcileWritesNothing(t *testing.T) {
 		cp.reconcile(t, cp.xr(t, claim))
 	}
 	require.Equal(t, before, cp.versions(t, claims))
+	cp.removePlatform(t, home)
 }
 
 // settled are the versions of all objects of claims once nothing changes any more: when a claim becomes ready, the

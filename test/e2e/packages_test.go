@@ -81,7 +81,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, file := range files {
 			c.kubectl(t, "apply", "-f", file)
 		}
-		c.playArgoCDAndCertManager(t)
+		c.playArgoCDAndCertManager(t, platformClaim)
 		for _, file := range files {
 			claim := refOf(readObject(t, file))
 			claims = append(claims, claim)
@@ -160,9 +160,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
 		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces")
-		tunnels, err := c.Cloudflare().Tunnels(t.Context(), controlplane.CloudflareAccount)
-		require.NoError(t, err)
-		require.Empty(t, tunnels)
+		c.requireTunnels(t, 0)
 	}))
 	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
 		platform := c.composed(t, platformClaim)
@@ -171,6 +169,35 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, r := range platform {
 			c.awaitGone(t, r)
 		}
+		c.awaitNothing(t)
+	}))
+	require.True(t, t.Run("both manifests deleted under an organization leave its tunnel, and applied again they take it away", func(t *testing.T) {
+		c.follow(t, "install", released)
+		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		const org, tunnel, record = ref("Organization platform-system/acme-corp"), ref("Tunnel org-acme-corp/acme-corp"), ref("DNSRecord org-acme-corp/acme-corp")
+		c.kubectl(t, "apply", "-f", filepath.Join(c.Root(), "examples", "organization", "claim.yaml"))
+		c.await(t, org, isReady)
+		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
+		// The API server heeds a policy for a moment after it is gone.
+		eventually(t, func(ctx context.Context) error {
+			return c.tryKubectl(ctx, "delete", "--wait=false", "--ignore-not-found", "-f", filepath.Join(released, "install.yaml"))
+		})
+		c.awaitGone(t, org)
+		eventually(t, func(context.Context) error { return same([]string{}, c.packagedProcesses()) })
+		for _, r := range []ref{tunnel, record} {
+			kept := c.see(t, r)
+			require.NotNil(t, kept.GetDeletionTimestamp(), r)
+			require.NotEmpty(t, kept.GetFinalizers(), r)
+		}
+		c.requireTunnels(t, 1)
+
+		c.follow(t, "install", released)
+		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		for _, r := range []ref{tunnel, record, "Namespace org-acme-corp"} {
+			c.awaitGone(t, r)
+		}
+		c.requireTunnels(t, 0)
+		c.follow(t, "remove", released)
 		c.awaitNothing(t)
 	}))
 }
@@ -357,10 +384,16 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 // kubectl runs the real one as an administrator of this cluster.
 func (c *cluster) kubectl(t *testing.T, args ...string) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), c.Binary("kubectl"), args...)
+	require.NoError(t, c.tryKubectl(t.Context(), args...))
+}
+
+func (c *cluster) tryKubectl(ctx context.Context, args ...string) error {
+	command := exec.CommandContext(ctx, c.Binary("kubectl"), args...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
-	out, err := command.CombinedOutput()
-	require.NoError(t, err, "kubectl %s: %s", strings.Join(args, " "), out)
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // kubectlFails returns what kubectl says when it is refused.
@@ -447,7 +480,20 @@ func (c *cluster) awaitNothing(t *testing.T) {
 		}
 		return nil
 	})
-	require.Empty(t, slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, "aphex-") }))
+	require.Empty(t, c.packagedProcesses())
+}
+
+// packagedProcesses are those of packages.
+func (c *cluster) packagedProcesses() []string {
+	return slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, "aphex-") })
+}
+
+// requireTunnels requires that there are so many at Cloudflare.
+func (c *cluster) requireTunnels(t *testing.T, n int) {
+	t.Helper()
+	tunnels, err := c.Cloudflare().Tunnels(t.Context(), controlplane.CloudflareAccount)
+	require.NoError(t, err)
+	require.Len(t, tunnels, n)
 }
 
 // programs are what the packages run, once each runs one.

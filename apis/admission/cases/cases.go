@@ -129,7 +129,7 @@ metadata:
   annotations: {crossplane.io/paused: "true"}
 spec:
   gitops:
-    repoURL: https://github.com/bdchatham/AphexPlatformInfrastructure
+    repoURL: https://github.com/acme-corp/platform
 `,
 	"XPlatform": `
 apiVersion: aphex.io/v1alpha1
@@ -140,7 +140,7 @@ metadata:
 spec:
   claimRef: {apiVersion: aphex.io/v1alpha1, kind: Platform, namespace: admission-test, name: home}
   gitops:
-    repoURL: https://github.com/bdchatham/AphexPlatformInfrastructure
+    repoURL: https://github.com/acme-corp/platform
   auth:
     users:
       - {username: alice, name: Alice Developer, email: alice@acme-corp.com, groups: [platform-engineering]}

@@ -11,6 +11,11 @@ func platforms() []Case {
 		repository = "must be the https:// or ssh:// address of a Git repository, or git@<host>:<path>, without blanks"
 		revision   = "must be a branch, a tag, a commit or HEAD, without blanks, and start with a letter or digit"
 		path       = `must be a relative path such as "platform/auth": parts of letters, digits, dots, underscores and hyphens, joined by slashes, none of them ".."`
+		option     = `must be a sync option that Argo CD has for applications, written as it documents it, such as "ServerSideApply=true"`
+		oneOption  = "must give each option only once"
+		pointer    = `must be a JSON pointer such as "/spec/replicas", with ~1 for a slash in a name`
+		jq         = `must be a path of jq such as ".webhooks[]?.clientConfig.caBundle", in one line`
+		fields     = "must name fields, by jsonPointers or jqPathExpressions"
 		onlyK3s    = "must name platform-gpu, platform-gateway and platform-external-dns only where distribution is k3s, which alone has them"
 		issuer     = "must be an https:// URL without a query, a fragment or a slash at the end"
 		redirect   = `must be an https:// URL such as "https://localhost:8000"`
@@ -26,6 +31,7 @@ func platforms() []Case {
 	)
 	gitops := func(fields string) string { return "spec: {gitops: {" + fields + "}}" }
 	applications := func(list string) string { return gitops("applications: [" + list + "]") }
+	application := func(fields string) string { return applications("{name: platform-auth, " + fields + "}") }
 	auth := func(fields string) string { return "spec: {auth: {" + fields + "}}" }
 	users := func(list ...string) string { return auth("users: [" + strings.Join(list, ", ") + "]") }
 	user := func(username, email string, groups ...string) string {
@@ -48,6 +54,11 @@ func platforms() []Case {
 		{Name: "a platform whose applications have a repository of their own", Patch: applications(
 			"{name: platform-auth, repoURL: https://github.com/acme-corp/login, targetRevision: v1.2.3, path: deploy/auth, namespace: login}")},
 		{Name: "a platform of another branch, folder and project", Patch: gitops("targetRevision: release/1.2, path: clusters/home, project: platform, syncOptions: [ServerSideApply=true]")},
+		{Name: "an application with folders below its own", Patch: application("directory: {recurse: true, exclude: '{values.yaml,examples/*}'}")},
+		{Name: "an application that is a chart", Patch: application("helm: {releaseName: auth, valueFiles: [values.yaml, ../values-home.yaml], values: {replicas: 2, hosts: [{name: a}]}}")},
+		{Name: "an application of another project with options of its own", Patch: application("project: login, syncOptions: [CreateNamespace=false, Prune=confirm, PrunePropagationPolicy=background]")},
+		{Name: "an application in which the cluster may differ", Patch: application("ignoreDifferences: [{group: apps, kind: Deployment, namespace: login, name: dex, jsonPointers: [/spec/replicas, /metadata/annotations/a~1b]}, " +
+			"{kind: Secret, jsonPointers: [/data]}, {group: '*', kind: '*', jqPathExpressions: ['.webhooks[]?.clientConfig.caBundle']}]")},
 		{Name: "a platform without sync options", Patch: gitops("syncOptions: []")},
 		{Name: "a platform with hosts of its own", Patch: "spec: {domain: {dex: dex.acme-corp.com, authentik: login.acme-corp.com}}"},
 		{Name: "a platform whose issuer has a port and a path", Patch: auth("issuer: 'https://127.0.0.1:5554/dex'")},
@@ -84,7 +95,28 @@ func platforms() []Case {
 		{Name: "a folder that climbs out", Patch: gitops("path: platform/../../etc"), Want: path},
 		{Name: "a folder with a slash at the end", Patch: gitops("path: platform/"), Want: path},
 		{Name: "a project with a star", Patch: gitops("project: '*'"), Want: "must be a DNS label, the name of an AppProject"},
-		{Name: "a sync option without a value", Patch: gitops("syncOptions: [CreateNamespace]"), Want: `must be an option of Argo CD such as "ServerSideApply=true"`},
+		{Name: "a sync option without a value", Patch: gitops("syncOptions: [CreateNamespace]"), Want: option},
+		{Name: "a sync option that Argo CD does not know", Patch: gitops("syncOptions: [ServerSide=true]"), Want: option},
+		{Name: "a sync option that Argo CD has for single objects only", Patch: gitops("syncOptions: [Force=true]"), Want: option},
+		{Name: "a sync option with a capital letter", Patch: application("syncOptions: [CreateNamespace=True]"), Want: option},
+		{Name: "a sync option with the value of another", Patch: application("syncOptions: [PruneLast=confirm]"), Want: option},
+		{Name: "a sync option with two values", Patch: gitops("syncOptions: [CreateNamespace=true, CreateNamespace=false]"), Want: oneOption},
+		{Name: "a sync option of an application with two values", Patch: application("syncOptions: [Prune=true, PruneLast=true, Prune=false]"), Want: oneOption},
+		{Name: "an application of a project with a star", Patch: application("project: '*'"), Want: "must be a DNS label, the name of an AppProject"},
+		{Name: "an application that is plain manifests and a chart", Patch: application("directory: {recurse: true}, helm: {releaseName: auth}"), Want: "must have directory or helm, not both: a folder holds plain manifests or a chart"},
+		{Name: "an application with a field of Argo CD that is not offered", Patch: application("directory: {jsonnet: {}}"), Want: `unknown field "spec.gitops.applications[0].directory.jsonnet"`},
+		{Name: "an application that leaves out files with blanks", Patch: application("directory: {exclude: 'a b'}"), Want: `must be a glob such as "{values.yaml,examples/*}", without blanks`},
+		{Name: "a release name with a dot", Patch: application("helm: {releaseName: auth.v1}"), Want: "must have only lower-case letters, digits and hyphens, and start and end with a letter or digit"},
+		{Name: "values from the internet", Patch: application("helm: {valueFiles: ['https://example.org/values.yaml']}"), Want: `must be a relative path such as "values-home.yaml"`},
+		{Name: "values that are text", Patch: application("helm: {values: 'replicas: 2'}"), Want: "spec.gitops.applications[0].helm.values in body must be of type object"},
+		{Name: "differences of no kind", Patch: application("ignoreDifferences: [{jsonPointers: [/data]}]"), Want: "spec.gitops.applications[0].ignoreDifferences[0].kind: Required value"},
+		{Name: "differences in no field", Patch: application("ignoreDifferences: [{kind: Secret}]"), Want: fields},
+		{Name: "differences in an empty list of fields", Patch: application("ignoreDifferences: [{kind: Secret, jsonPointers: []}]"), Want: fields},
+		{Name: "differences in a whole object", Patch: application("ignoreDifferences: [{kind: Secret, jsonPointers: ['/']}]"), Want: pointer},
+		{Name: "differences in a field with dots", Patch: application("ignoreDifferences: [{kind: Secret, jsonPointers: [.data]}]"), Want: pointer},
+		{Name: "differences in a path of jq without a dot", Patch: application("ignoreDifferences: [{kind: Secret, jqPathExpressions: [data]}]"), Want: jq},
+		{Name: "differences in a group with a version", Patch: application("ignoreDifferences: [{group: apps/v1, kind: Deployment, jsonPointers: [/spec/replicas]}]"), Want: `must be an API group without a version, such as "apps", or *`},
+		{Name: "differences in a plural", Patch: application("ignoreDifferences: [{group: apps, kind: deployments, jsonPointers: [/spec/replicas]}]"), Want: `must be a kind such as "Deployment", or *`},
 		{Name: "an application that nobody knows", Patch: applications("{name: platform-mail}"), Want: "spec.gitops.applications[0].name: Unsupported value"},
 		{Name: "an application named twice", Patch: applications("{name: platform-auth}, {name: platform-auth}"), Want: "spec.gitops.applications[1]: Duplicate value"},
 		{Name: "an application of k3s elsewhere", Patch: applications("{name: platform-gateway, enabled: true}"), Want: onlyK3s},

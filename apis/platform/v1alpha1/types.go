@@ -87,6 +87,46 @@ type Application struct {
 	// Path is the whole path in the repository.
 	Path      string `json:"path,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
+	Project   string `json:"project,omitempty"`
+	// SyncOptions are added to those of all applications; one of the same name takes the place of theirs.
+	SyncOptions []string `json:"syncOptions,omitempty"`
+	// Directory is for plain manifests, Helm for a chart; a folder holds one or the other.
+	Directory         Directory          `json:"directory,omitzero"`
+	Helm              Helm               `json:"helm,omitzero"`
+	IgnoreDifferences []IgnoreDifference `json:"ignoreDifferences,omitempty"`
+}
+
+// Directory says which files of a folder of plain manifests are deployed.
+type Directory struct {
+	// Recurse takes the files in folders below it too.
+	Recurse bool `json:"recurse,omitempty"`
+	// Exclude is a glob of files to leave out, below the folder.
+	Exclude string `json:"exclude,omitempty"`
+}
+
+// Helm says how the chart in a folder is rendered.
+type Helm struct {
+	ReleaseName string `json:"releaseName,omitempty"`
+	// ValueFiles are files of the repository, named from the folder of the chart.
+	ValueFiles []string `json:"valueFiles,omitempty"`
+	// Values win over those of ValueFiles.
+	Values map[string]any `json:"values,omitempty"`
+}
+
+// Empty tells whether nothing is said, as for a folder without a chart.
+func (h Helm) Empty() bool {
+	return h.ReleaseName == "" && len(h.ValueFiles) == 0 && len(h.Values) == 0
+}
+
+// IgnoreDifference is fields in which the cluster may differ from Git, of all objects of a kind or of some.
+type IgnoreDifference struct {
+	Group     string `json:"group,omitempty"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	// JSONPointers and JQPathExpressions name the fields; at least one is there.
+	JSONPointers      []string `json:"jsonPointers,omitempty"`
+	JQPathExpressions []string `json:"jqPathExpressions,omitempty"`
 }
 
 // Auth is login with Authentik through Dex.

@@ -18,7 +18,11 @@ var (
 	revision    = regexp.MustCompile(`^[A-Za-z0-9][!-~]*$`)
 	path        = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
 	parentPath  = regexp.MustCompile(`(^|/)\.\.(/|$)`)
-	syncOption  = regexp.MustCompile(`^[A-Za-z]+=[A-Za-z]+$`)
+	noBlanks    = regexp.MustCompile(`^[!-~]+$`)
+	apiGroup    = regexp.MustCompile(`^(\*|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$`)
+	kind        = regexp.MustCompile(`^(\*|[A-Z][A-Za-z0-9]*)$`)
+	jsonPointer = regexp.MustCompile(`^(/([^~/\x00-\x1f\x7f]|~[01])+)+$`)
+	jqPath      = regexp.MustCompile(`^\.[^\x00-\x1f\x7f]+$`)
 	issuer      = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$`)
 	upstream    = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?$`)
 	directory   = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?$`)
@@ -28,6 +32,12 @@ var (
 	secretKey   = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 	groupName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 )
+
+// syncOption matches what Argo CD documents for whole applications, see
+// https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/. It ignores everything else without a word.
+var syncOption = regexp.MustCompile(`^((ApplyOutOfSyncOnly|ClientSideApplyMigration|CreateNamespace|FailOnSharedResource|PruneLast|Replace|` +
+	`RespectIgnoreDifferences|ServerSideApply|SkipDryRunOnMissingResource|Validate)=(true|false)|(Delete|Prune)=(true|false|confirm)|` +
+	`PrunePropagationPolicy=(background|foreground|orphan))$`)
 
 // applications are the names of all applications of a platform, and whether k3s alone has each.
 var applications = map[string]bool{
@@ -60,25 +70,36 @@ func (d Domain) validate(p *rules.Problems) {
 	p.Add(distinct(hosts), "spec.domain", "must name each host only once")
 }
 
-func (g GitOps) validate(p *rules.Problems, distribution string) {
-	const (
-		isRepository = "must be the https:// or ssh:// address of a Git repository, or git@<host>:<path>, without blanks"
-		isRevision   = "must be a branch, a tag, a commit or HEAD, without blanks, and start with a letter or digit"
-		isPath       = `must be a relative path such as "platform/auth": parts of letters, digits, dots, underscores and hyphens, ` +
-			`joined by slashes, none of them ".."`
-	)
-	checkPath := func(at, value string) {
-		p.Text(at, value, 255, path, isPath)
-		p.Add(!parentPath.MatchString(value), at, isPath)
+const (
+	isRepository = "must be the https:// or ssh:// address of a Git repository, or git@<host>:<path>, without blanks"
+	isRevision   = "must be a branch, a tag, a commit or HEAD, without blanks, and start with a letter or digit"
+	isPath       = `must be a relative path such as "platform/auth": parts of letters, digits, dots, underscores and hyphens, ` +
+		`joined by slashes, none of them ".."`
+	isProject = "must be a DNS label, the name of an AppProject"
+)
+
+func checkPath(p *rules.Problems, at, value string) {
+	p.Text(at, value, 255, path, isPath)
+	p.Add(!parentPath.MatchString(value), at, isPath)
+}
+
+func checkSyncOptions(p *rules.Problems, at string, options []string) {
+	p.Count(at, len(options), 0, 20)
+	names := make([]string, len(options))
+	for i, o := range options {
+		names[i], _, _ = strings.Cut(o, "=")
+		p.Text(fmt.Sprintf("%s[%d]", at, i), o, 63, syncOption,
+			`must be a sync option that Argo CD has for applications, written as it documents it, such as "ServerSideApply=true"`)
 	}
+	p.Add(distinct(names), at, "must give each option only once")
+}
+
+func (g GitOps) validate(p *rules.Problems, distribution string) {
 	p.Text("spec.gitops.repoURL", g.RepoURL, 512, repository, isRepository)
 	p.Text("spec.gitops.targetRevision", g.TargetRevision, 255, revision, isRevision)
-	checkPath("spec.gitops.path", g.Path)
-	p.Text("spec.gitops.project", g.Project, 63, rules.DNSLabel, "must be a DNS label, the name of an AppProject")
-	p.Count("spec.gitops.syncOptions", len(g.SyncOptions), 0, 20)
-	for i, o := range g.SyncOptions {
-		p.Text(fmt.Sprintf("spec.gitops.syncOptions[%d]", i), o, 63, syncOption, `must be an option of Argo CD such as "ServerSideApply=true"`)
-	}
+	checkPath(p, "spec.gitops.path", g.Path)
+	p.Text("spec.gitops.project", g.Project, 63, rules.DNSLabel, isProject)
+	checkSyncOptions(p, "spec.gitops.syncOptions", g.SyncOptions)
 	names := make([]string, len(g.Applications))
 	for i, a := range g.Applications {
 		at := fmt.Sprintf("spec.gitops.applications[%d]", i)
@@ -87,20 +108,71 @@ func (g GitOps) validate(p *rules.Problems, distribution string) {
 		p.Add(known, at+".name", "must be an application of the platform")
 		p.Add(!k3s || distribution == DistributionK3s, "spec.gitops.applications",
 			"must name platform-gpu, platform-gateway and platform-external-dns only where distribution is k3s, which alone has them")
-		if a.RepoURL != "" {
-			p.Text(at+".repoURL", a.RepoURL, 512, repository, isRepository)
-		}
-		if a.TargetRevision != "" {
-			p.Text(at+".targetRevision", a.TargetRevision, 255, revision, isRevision)
-		}
-		if a.Path != "" {
-			checkPath(at+".path", a.Path)
-		}
-		if a.Namespace != "" {
-			p.Text(at+".namespace", a.Namespace, 63, rules.DNSLabel, "must be a DNS label, the name of a namespace")
-		}
+		a.validate(p, at)
 	}
 	p.Add(distinct(names), "spec.gitops.applications", "must name each application only once")
+}
+
+func (a Application) validate(p *rules.Problems, at string) {
+	if a.RepoURL != "" {
+		p.Text(at+".repoURL", a.RepoURL, 512, repository, isRepository)
+	}
+	if a.TargetRevision != "" {
+		p.Text(at+".targetRevision", a.TargetRevision, 255, revision, isRevision)
+	}
+	if a.Path != "" {
+		checkPath(p, at+".path", a.Path)
+	}
+	if a.Namespace != "" {
+		p.Text(at+".namespace", a.Namespace, 63, rules.DNSLabel, "must be a DNS label, the name of a namespace")
+	}
+	if a.Project != "" {
+		p.Text(at+".project", a.Project, 63, rules.DNSLabel, isProject)
+	}
+	checkSyncOptions(p, at+".syncOptions", a.SyncOptions)
+	if a.Directory.Exclude != "" {
+		p.Text(at+".directory.exclude", a.Directory.Exclude, 255, noBlanks, `must be a glob such as "{values.yaml,examples/*}", without blanks`)
+	}
+	p.Add(a.Directory == (Directory{}) || a.Helm.Empty(), at, "must have directory or helm, not both: a folder holds plain manifests or a chart")
+	a.Helm.validate(p, at+".helm")
+	p.Count(at+".ignoreDifferences", len(a.IgnoreDifferences), 0, 20)
+	for i, d := range a.IgnoreDifferences {
+		d.validate(p, fmt.Sprintf("%s.ignoreDifferences[%d]", at, i))
+	}
+}
+
+func (h Helm) validate(p *rules.Problems, at string) {
+	if h.ReleaseName != "" {
+		p.Text(at+".releaseName", h.ReleaseName, 53, rules.DNSLabel, "must have only lower-case letters, digits and hyphens, and start and end with a letter or digit")
+	}
+	p.Count(at+".valueFiles", len(h.ValueFiles), 0, 10)
+	for i, file := range h.ValueFiles {
+		p.Text(fmt.Sprintf("%s.valueFiles[%d]", at, i), file, 255, path,
+			`must be a relative path such as "values-home.yaml": parts of letters, digits, dots, underscores and hyphens, joined by slashes`)
+	}
+}
+
+func (d IgnoreDifference) validate(p *rules.Problems, at string) {
+	if d.Group != "" {
+		p.Text(at+".group", d.Group, 253, apiGroup, `must be an API group without a version, such as "apps", or *`)
+	}
+	p.Text(at+".kind", d.Kind, 63, kind, `must be a kind such as "Deployment", or *`)
+	if d.Namespace != "" {
+		p.Text(at+".namespace", d.Namespace, 63, rules.DNSLabel, "must be a DNS label, the name of a namespace")
+	}
+	if d.Name != "" {
+		p.Text(at+".name", d.Name, 253, noBlanks, "must be the name of an object, without blanks")
+	}
+	p.Add(len(d.JSONPointers)+len(d.JQPathExpressions) > 0, at, "must name fields, by jsonPointers or jqPathExpressions")
+	p.Count(at+".jsonPointers", len(d.JSONPointers), 0, 10)
+	for i, pointer := range d.JSONPointers {
+		p.Text(fmt.Sprintf("%s.jsonPointers[%d]", at, i), pointer, 253, jsonPointer, `must be a JSON pointer such as "/spec/replicas", with ~1 for a slash in a name`)
+	}
+	p.Count(at+".jqPathExpressions", len(d.JQPathExpressions), 0, 10)
+	for i, expression := range d.JQPathExpressions {
+		p.Text(fmt.Sprintf("%s.jqPathExpressions[%d]", at, i), expression, 253, jqPath,
+			`must be a path of jq such as ".webhooks[]?.clientConfig.caBundle", in one line`)
+	}
 }
 
 func (g Groups) validate(p *rules.Problems) {

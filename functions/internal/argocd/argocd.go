@@ -65,24 +65,41 @@ type ApplicationSpec struct {
 	IgnoreDifferences []IgnoreDifference `json:"ignoreDifferences,omitempty"`
 }
 
-// IgnoreDifference is some fields of one object. Argo CD still sets them when it makes the object, and with
-// RespectIgnoreDifferences never after that.
+// IgnoreDifference is some fields of the objects of a kind, or of one of them. Argo CD still sets them when it makes the
+// object, and with RespectIgnoreDifferences never after that.
 type IgnoreDifference struct {
-	Group        string   `json:"group"`
-	Kind         string   `json:"kind"`
-	Namespace    string   `json:"namespace"`
-	Name         string   `json:"name"`
-	JSONPointers []string `json:"jsonPointers"`
+	Group             string   `json:"group,omitempty"`
+	Kind              string   `json:"kind"`
+	Namespace         string   `json:"namespace,omitempty"`
+	Name              string   `json:"name,omitempty"`
+	JSONPointers      []string `json:"jsonPointers,omitempty"`
+	JQPathExpressions []string `json:"jqPathExpressions,omitempty"`
 }
 
 // RespectIgnoreDifferences is a sync option.
 const RespectIgnoreDifferences = "RespectIgnoreDifferences=true"
 
-// Source is a folder of a Git repository.
+// Source is a folder of a Git repository. Argo CD itself finds out whether it holds plain manifests, a kustomization or a
+// chart, unless Directory or Helm is there.
 type Source struct {
-	RepoURL        string `json:"repoURL"`
-	TargetRevision string `json:"targetRevision"`
-	Path           string `json:"path"`
+	RepoURL        string     `json:"repoURL"`
+	TargetRevision string     `json:"targetRevision"`
+	Path           string     `json:"path"`
+	Directory      *Directory `json:"directory,omitempty"`
+	Helm           *Helm      `json:"helm,omitempty"`
+}
+
+// Directory is for a folder of plain manifests. Recurse takes those below it too, Exclude is a glob of files to leave out.
+type Directory struct {
+	Recurse bool   `json:"recurse,omitempty"`
+	Exclude string `json:"exclude,omitempty"`
+}
+
+// Helm is for a folder that holds a chart.
+type Helm struct {
+	ReleaseName  string         `json:"releaseName,omitempty"`
+	ValueFiles   []string       `json:"valueFiles,omitempty"`
+	ValuesObject map[string]any `json:"valuesObject,omitempty"`
 }
 
 // ApplicationDestination is a cluster, and the namespace of objects that name none.

@@ -99,7 +99,8 @@ type WebhookTest struct {
 
 // ConfigSync is what connects Authentik and Dex, and sets keys of an Argo CD that is there already.
 type ConfigSync struct {
-	// Image is that of function-platform; empty means that somebody else does both.
+	// Image is that of function-platform; without it a Platform waits, unless Integrations switch configSync off, and somebody
+	// else sets Argo CD's keys.
 	Image string `json:"image"`
 }
 
@@ -123,6 +124,8 @@ type Integrations struct {
 	ArgoCD          bool `json:"argocd"`
 	ExternalSecrets bool `json:"externalSecrets"`
 	Cloudflare      bool `json:"cloudflare"`
+	// ConfigSync is off where somebody else connects Authentik and Dex.
+	ConfigSync bool `json:"configSync"`
 }
 
 // Defaults are the settings of a platform that sets none.
@@ -141,7 +144,7 @@ func Defaults() *Settings {
 			DefaultLimits:  map[string]string{"cpu": "500m", "memory": "512Mi"},
 			DefaultRequest: map[string]string{"cpu": "100m", "memory": "128Mi"},
 		},
-		Integrations: Integrations{Tekton: true, ArgoCD: true, ExternalSecrets: true, Cloudflare: true},
+		Integrations: Integrations{Tekton: true, ArgoCD: true, ExternalSecrets: true, Cloudflare: true, ConfigSync: true},
 	}
 }
 

@@ -49,7 +49,7 @@ tenant:
   defaultLimits: {cpu: 500m, memory: 512Mi}
   defaultRequests: {cpu: 100m, memory: 128Mi}
   blockedCIDRs: null
-integrations: {tekton: true, argocd: true, externalSecrets: true, cloudflare: true}
+integrations: {tekton: true, argocd: true, externalSecrets: true, cloudflare: true, configSync: true}
 `
 	wantJSON, err := yaml.YAMLToJSON([]byte(want))
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ tenant:
   defaultLimits: {cpu: "1"}
   defaultRequests: {memory: 1Gi}
   blockedCIDRs: [203.0.113.0/24, "2001:db8::/32"]
-integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare: false}`))
+integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare: false, configSync: false}`))
 	require.NoError(t, err)
 	require.Equal(t, &settings.Settings{
 		WebhookDomain:               "hooks.example.org",
