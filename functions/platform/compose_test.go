@@ -154,7 +154,7 @@ func TestPhaseFollowsTheWaves(t *testing.T) {
 					delete(w.Composed, key)
 				}
 			}
-			w.Objects = []string{byHand}
+			w.Objects = append(w.Objects, byHand)
 			d := compose(t, platform(), w)
 			if c.message == "" {
 				require.Equal(t, "Ready", d.Phase)

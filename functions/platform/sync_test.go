@@ -153,7 +153,9 @@ func TestAPlatformIsNotReadyWhileNobodyConnectsAuthentikAndDex(t *testing.T) {
 			xr := platform(func(s *v1alpha1.PlatformSpec) { s.Settings = c.settings })
 			d := compose(t, xr, rendertest.Cluster{Offline: true})
 			for range 2 { // The job waits for what it mounts.
-				d = compose(t, xr, applied(t, d, func(_ string, o map[string]any) { work(o, nil, nil) }))
+				w := applied(t, d, func(_ string, o map[string]any) { work(o, nil, nil) })
+				w.Objects = []string{tlsSecret("dex-tls", rendertest.SelfSigned)}
+				d = compose(t, xr, w)
 			}
 			require.Equal(t, c.phase, d.Phase)
 			require.Equal(t, c.phase == "Ready", d.Ready)
