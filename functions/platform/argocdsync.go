@@ -38,15 +38,19 @@ type argoCDShare struct {
 	have    object.Object
 	differ  []string
 	holders []string
-	// turn is whether all that comes before is right.
-	turn bool
+	// early is why its turn has not come yet, empty once it has.
+	early string
 }
 
 // addArgoCDMaps has Argo CD's own ConfigMaps say what they shall. The policy is first, so that nobody logs in before it holds.
 func (c *composer) addArgoCDMaps(policy, config *corev1.ConfigMap) {
+	_, lacking := c.dexAuthority()
 	first := c.argoCDShare(keyArgoCDPolicy, policy, onlyPolicy(c.spec.Auth.ArgoCD.AllowOtherPolicies))
-	second := c.argoCDShare(keyArgoCDConfig, config, readByArgoCD)
-	first.turn, second.turn = true, c.holds(first)
+	second := c.argoCDShare(keyArgoCDConfig, config, readByArgoCD(lacking))
+	second.early = lacking
+	if !c.holds(first) {
+		second.early = "the policy does not hold yet"
+	}
 	on := c.argoCDSyncGate(first, second)
 	c.exclusive(on, c.home, keyArgoCDSyncAccount, kube.ServiceAccount(meta(authNamespace, argoCDSyncName)), object.ReadyWhenSeen)
 	c.exclusive(on, true, keyArgoCDSyncRole, argoCDSyncRole(c.set.ArgoCD.Namespace), object.ReadyWhenSeen)
@@ -112,7 +116,7 @@ func (c *composer) settable(s *argoCDShare) bool {
 // argoCDSyncGate is shut while there is nothing to set: whoever may change these ConfigMaps is an administrator of Argo CD, so
 // the service account has its rights only while it needs them.
 func (c *composer) argoCDSyncGate(shares ...*argoCDShare) gate {
-	if slices.ContainsFunc(shares, func(s *argoCDShare) bool { return s.turn && c.settable(s) }) {
+	if slices.ContainsFunc(shares, func(s *argoCDShare) bool { return s.early == "" && c.settable(s) }) {
 		return always
 	}
 	return gate{state: closed, reason: reasonNotRequested, message: "there is nothing to set in Argo CD"}
@@ -145,8 +149,8 @@ func (c *composer) addArgoCDMap(s *argoCDShare) {
 		c.reasons[s.key] = reasonHeldByOthers
 		c.d.Withdraw(s.key, ref, "it has other values, which others hold: "+strings.Join(s.holders, ", ")+
 			"; take them out there, or set spec.auth.argocd.force")
-	case !s.turn:
-		c.d.Withdraw(s.key, ref, "its turn to get "+differ+" comes once the policy holds")
+	case s.early != "":
+		c.d.Withdraw(s.key, ref, "it does not get "+differ+" yet: "+s.early)
 	default:
 		job := argoCDSyncJob(s, c.set.ConfigSync.Image, c.spec.Auth.ArgoCD.Force)
 		c.d.AddWhen(c.home && !c.second && c.has(keyArgoCDSyncAccount) && c.has(keyArgoCDSyncBinding), job.Name, job, ended)
@@ -198,12 +202,18 @@ func (c *composer) remarkPolicies(s *argoCDShare) {
 		": people may do more in Argo CD than their groups allow"
 }
 
-// readByArgoCD is for argocd-cm, which Argo CD finds by its label.
-func readByArgoCD(o object.Object) (bool, string) {
-	if o.Label(argoCDPart) != "argocd" {
-		return false, "it lacks the label " + argoCDPart + "=argocd, without which Argo CD does not read it"
+// readByArgoCD is for argocd-cm, which Argo CD finds by its label, and which is of no use while it lacks the authority of a
+// self-signed certificate.
+func readByArgoCD(lacking string) object.Readiness {
+	return func(o object.Object) (bool, string) {
+		switch {
+		case o.Label(argoCDPart) != "argocd":
+			return false, "it lacks the label " + argoCDPart + "=argocd, without which Argo CD does not read it"
+		case lacking != "":
+			return false, "it lacks whom Dex is trusted by: " + lacking
+		}
+		return object.ReadyWhenSeen(o)
 	}
-	return object.ReadyWhenSeen(o)
 }
 
 // onlyPolicy is for argocd-rbac-cm, whose policy has to decide alone unless others are allowed.

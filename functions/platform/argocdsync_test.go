@@ -30,12 +30,14 @@ type installation struct {
 	// holder holds all keys; empty if nobody does.
 	holder string
 	labels map[string]string
+	// unsigned is a cluster where the certificate of Dex has not been signed yet.
+	unsigned bool
 }
 
 // whole is what the platform wants both to hold.
 func whole() installation {
 	spec := platform().Spec.WithDefaults()
-	return installation{policy: argoCDPolicy(spec.Groups), config: argoCDConfig(spec, "")}
+	return installation{policy: argoCDPolicy(spec.Groups), config: argoCDConfig(spec, rendertest.SelfSigned)}
 }
 
 func (i installation) configMap(t *testing.T, name string, data map[string]string) string {
@@ -64,6 +66,9 @@ func (i installation) settled(t *testing.T, xr *v1alpha1.XPlatform, jobs string)
 	var d *object.Desired
 	for range 4 {
 		c.Objects = []string{i.configMap(t, "argocd-rbac-cm", i.policy), i.configMap(t, "argocd-cm", i.config)}
+		if !i.unsigned {
+			c.Objects = append(c.Objects, tlsSecret("dex-tls", rendertest.SelfSigned))
+		}
 		d = compose(t, xr, c)
 		c.Composed = applied(t, d, func(_ string, o map[string]any) {
 			work(o, nil, nil)
@@ -126,6 +131,10 @@ func TestArgoCDThatIsThereAlready(t *testing.T) {
 		"login follows the policy": {
 			have: policyOnly, spec: []func(*v1alpha1.PlatformSpec){withImage}, reason: "Waiting", sets: "argocd-cm",
 			why: `ConfigMap argocd/argocd-cm \(` + job + ` sets oidc\.config, url\)`,
+		},
+		"login waits for the certificate that Argo CD is to trust": {
+			have: with(policyOnly, func(i *installation) { i.unsigned = true }), spec: []func(*v1alpha1.PlatformSpec){withImage}, reason: "Waiting",
+			why: `ConfigMap argocd/argocd-cm \(it does not get oidc\.config, url yet: Secret auth-system/dex-tls has no ca\.crt yet\)`,
 		},
 		"a job that failed says why": {
 			have: policyOnly, spec: []func(*v1alpha1.PlatformSpec){withImage}, jobs: "Failed", reason: "Waiting", sets: "argocd-cm",
@@ -224,7 +233,7 @@ func TestPoliciesThatAreAllowedAreTold(t *testing.T) {
 				o["data"].(map[string]any)["policy.default"] = "role:readonly"
 			}
 		}
-		c := applied(t, offline(t), add)
+		c := running(t, add)
 		require.Equal(t, remark, condition(t, compose(t, xr, c), conditionArgoCDLogin).Message)
 		refused := compose(t, platform(), c)
 		require.Equal(t, "OtherPolicies", condition(t, refused, conditionArgoCDLogin).Reason)

@@ -155,6 +155,7 @@ func runArgoCDJobs(t *testing.T) {
 	t.Helper()
 	ran := map[string]bool{}
 	eventually(t, func(ctx context.Context) error {
+		cp.reportForNeighbours(ctx, t, platformClaim) // The login waits for a certificate.
 		status, _, message := condition(cp.see(t, platformClaim), "ArgoCDLoginReady")
 		if status == "True" {
 			return nil
