@@ -16,7 +16,7 @@ import (
 // repairTime is how long a repair may take. It is a fraction of a second on an idle machine.
 const repairTime = 20 * time.Second
 
-// drifts are what somebody changes in an object of each kind, as a JSON merge patch. Every composed kind has to be here.
+// drifts are what somebody changes in an object of each kind, as a JSON merge patch. Every kind that teams' claims are composed of has to be here.
 var drifts = map[string]string{
 	"Namespace":           `{metadata: {labels: {aphex.dev/org: mallory}}}`,
 	"ServiceAccount":      `{metadata: {labels: {platform.aphex/organization: mallory}}}`,

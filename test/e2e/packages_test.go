@@ -358,7 +358,7 @@ func (c *cluster) follow(t *testing.T, stage, release string) {
 	}
 }
 
-// requireProbes asks the only pod of a package what its Deployment makes kubelets ask.
+// requireProbes asks the only pod of a package what its Deployment makes kubelets ask, and looks at how it is confined.
 func (c *cluster) requireProbes(t *testing.T, pkg string) {
 	t.Helper()
 	deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
@@ -370,6 +370,9 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 		}
 		found = true
 		container := d.Spec.Template.Spec.Containers[0]
+		require.True(t, *container.SecurityContext.ReadOnlyRootFilesystem, d.Name)
+		require.True(t, *container.SecurityContext.RunAsNonRoot, d.Name)
+		require.Equal(t, []corev1.Capability{"ALL"}, container.SecurityContext.Capabilities.Drop, d.Name)
 		address, err := c.flag(d.Name, "health-address")
 		require.NoError(t, err)
 		for _, probe := range []*corev1.Probe{container.ReadinessProbe, container.LivenessProbe} {

@@ -128,13 +128,16 @@ type Integrations struct {
 	ConfigSync bool `json:"configSync"`
 }
 
+// cloudflaredImage is the release that connectors run by default.
+const cloudflaredImage = "docker.io/cloudflare/cloudflared:2026.4.0"
+
 // Defaults are the settings of a platform that sets none.
 func Defaults() *Settings {
 	return &Settings{
 		WebhookDomain: "arbiter-dev.com",
 		PodSecurity:   "baseline",
 		Cloudflare:    Cloudflare{ProviderConfig: ProviderConfig{Kind: "ClusterProviderConfig", Name: "default"}},
-		Cloudflared:   Cloudflared{Image: "docker.io/cloudflare/cloudflared:2026.4.0", Replicas: 2},
+		Cloudflared:   Cloudflared{Image: cloudflaredImage, Replicas: 2},
 		ArgoCD:        ArgoCD{Namespace: "argocd"},
 		Tenant: Tenant{
 			Quota: map[string]string{
@@ -217,7 +220,7 @@ func (s *Settings) validate() field.ErrorList {
 	}
 	errs = append(errs, s.Cloudflare.validate(data.Child("cloudflare"))...)
 	if s.Cloudflared.Image == "" || strings.ContainsAny(s.Cloudflared.Image, " \t\n") {
-		bad(data.Child("cloudflared", "image"), s.Cloudflared.Image, "must be an image reference such as docker.io/cloudflare/cloudflared:2026.4.0")
+		bad(data.Child("cloudflared", "image"), s.Cloudflared.Image, "must be an image reference such as "+cloudflaredImage)
 	}
 	if strings.ContainsAny(s.WebhookTest.Image, " \t\n") {
 		bad(data.Child("webhookTest", "image"), s.WebhookTest.Image, "must be the image reference of function-organization")
