@@ -205,7 +205,7 @@ func TestWhatIsAskedAndAnsweredIsAsPublished(t *testing.T) {
 		outcome configsync.Outcome
 		calls   []string
 	}{
-		"a secret that is set":       {token, time.Minute, func(s *authentiktest.Server) {}, configsync.Synced, []string{"GET", "PATCH"}},
+		"a secret that is set":       {token, time.Minute, func(*authentiktest.Server) {}, configsync.Synced, []string{"GET", "PATCH"}},
 		"a secret that is not shown": {token, time.Minute, func(s *authentiktest.Server) { s.Show(authentiktest.Masked) }, configsync.Synced, []string{"GET", "PATCH"}},
 		"many pages": {token, time.Minute, func(s *authentiktest.Server) {
 			s.PageSize(1)
@@ -254,7 +254,7 @@ func TestWhatIsNotAsPublishedIsNoticed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &witness{router: router, to: c.answer}
-			request := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+			request := httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
 			request.Header.Set("Authorization", "Bearer x")
 			if c.body != "" {
 				request.Header.Set("Content-Type", "application/json")

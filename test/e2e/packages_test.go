@@ -171,7 +171,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		}
 		c.awaitNothing(t)
 	}))
-	require.True(t, t.Run("both manifests deleted under an organization leave its tunnel, and applied again they take it away", func(t *testing.T) {
+	require.True(t, t.Run("both manifests deleted under an organization leave its tunnel, and the way out is the documented one", func(t *testing.T) {
 		c.follow(t, "install", released)
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
 		const org, tunnel, record = ref("Organization platform-system/acme-corp"), ref("Tunnel org-acme-corp/acme-corp"), ref("DNSRecord org-acme-corp/acme-corp")
@@ -191,13 +191,23 @@ func TestInstalledAsPackages(t *testing.T) {
 		}
 		c.requireTunnels(t, 1)
 
-		c.follow(t, "install", released)
-		require.NoError(t, c.ConnectCloudflare(t.Context()))
-		for _, r := range []ref{tunnel, record, "Namespace org-acme-corp"} {
+		c.follow(t, "recover", released)
+		for _, r := range []ref{tunnel, record, "Namespace org-acme-corp", "CustomResourceDefinition tunnels.cloudflare.aphex.io"} {
 			c.awaitGone(t, r)
 		}
-		c.requireTunnels(t, 0)
+		left := c.requireTunnels(t, 1)
+		require.NoError(t, c.Cloudflare().RemoveTunnel(t.Context(), controlplane.CloudflareAccount, left[0].ID))
+		records, err := c.Cloudflare().Records(t.Context(), controlplane.CloudflareZone)
+		require.NoError(t, err)
+		require.Len(t, records, 1)
+		require.NoError(t, c.Cloudflare().RemoveRecord(t.Context(), controlplane.CloudflareZone, records[0].ID))
+
+		c.follow(t, "install", released)
+		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		c.kubectl(t, "apply", "-f", filepath.Join(c.Root(), "examples", "organization", "claim.yaml"))
+		c.await(t, org, isReady)
 		c.follow(t, "remove", released)
+		c.requireTunnels(t, 0)
 		c.awaitNothing(t)
 	}))
 }
@@ -491,12 +501,13 @@ func (c *cluster) packagedProcesses() []string {
 	return slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, "aphex-") })
 }
 
-// requireTunnels requires that there are so many at Cloudflare.
-func (c *cluster) requireTunnels(t *testing.T, n int) {
+// requireTunnels returns the tunnels at Cloudflare, which have to be so many.
+func (c *cluster) requireTunnels(t *testing.T, n int) []controlplane.CloudflareTunnel {
 	t.Helper()
 	tunnels, err := c.Cloudflare().Tunnels(t.Context(), controlplane.CloudflareAccount)
 	require.NoError(t, err)
 	require.Len(t, tunnels, n)
+	return tunnels
 }
 
 // programs are what the packages run, once each runs one.

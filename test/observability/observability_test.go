@@ -20,7 +20,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	promql "github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
@@ -150,7 +149,7 @@ func TestAlertsAndDashboardReadOnlyDocumentedMetricsByTheirLabels(t *testing.T) 
 			have, found := find(known, s.Name)
 			require.True(t, found, "%s: docs/observability.md does not have %s", where, s.Name)
 			for _, m := range s.LabelMatchers {
-				if m.Name != labels.MetricName {
+				if m.Name != model.MetricNameLabel {
 					require.Contains(t, append(slices.Clone(target), have...), m.Name, "%s: %s", where, s.Name)
 				}
 			}
