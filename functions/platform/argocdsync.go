@@ -128,11 +128,11 @@ func (c *composer) addArgoCDMap(s *argoCDShare) {
 	if !c.pass(c.argoCD, s.key, s.want, s.ready) {
 		return
 	}
+	ref := object.Ref(s.want.Kind, s.want.Namespace, s.want.Name)
 	if !s.have.Exists() {
-		c.d.AddWhen(!c.second, s.key, s.want, s.ready)
+		c.makeArgoCDMap(s, ref)
 		return
 	}
-	ref := object.Ref(s.want.Kind, s.want.Namespace, s.want.Name)
 	differ := strings.Join(s.differ, ", ")
 	switch {
 	case len(s.differ) == 0:
@@ -158,6 +158,20 @@ func (c *composer) addArgoCDMap(s *argoCDShare) {
 	}
 }
 
+// makeArgoCDMap makes a ConfigMap where there is none, in its turn.
+func (c *composer) makeArgoCDMap(s *argoCDShare, ref string) {
+	switch made := c.seen.Composed(s.key); {
+	case s.early == "", c.seen.Offline:
+		c.d.AddWhen(!c.second, s.key, s.want, s.ready)
+	case !made.Exists():
+		c.d.Withdraw(s.key, ref, "it is not made yet: "+s.early)
+	case holdsAuthority(made):
+		c.d.Hold(s.key, ref, s.early)
+	default:
+		c.d.Add(s.key, s.want, s.ready)
+	}
+}
+
 // keepArgoCDJob leaves the last job where it is. Its name has what there was before: if that comes back, the job is there
 // already and no other is made, so that two who set the same key do not do so for ever.
 func (c *composer) keepArgoCDJob(s *argoCDShare) {
@@ -172,8 +186,10 @@ func (c *composer) keepArgoCDJob(s *argoCDShare) {
 func (s *argoCDShare) awaits(name string, job object.Object) string {
 	ref, differ := object.Ref("Job", authNamespace, name), strings.Join(s.differ, ", ")
 	switch failed := job.Condition("Failed"); {
+	case job.Deleting():
+		return ref + " is being deleted"
 	case job.Condition("Complete").Status == object.True:
-		why := differ + " had been set by " + ref + ", and changed back"
+		why := differ + " had been set by " + ref + ", and differ now"
 		if len(s.holders) > 0 {
 			why += "; held now: " + strings.Join(s.holders, ", ")
 		}

@@ -143,7 +143,7 @@ func TestArgoCDThatIsThereAlready(t *testing.T) {
 		},
 		"a job whose work is undone is not repeated": {
 			have: policyOnly, spec: []func(*v1alpha1.PlatformSpec){withImage}, jobs: "Complete", reason: "Waiting", sets: "argocd-cm",
-			why: `ConfigMap argocd/argocd-cm \(oidc\.config, url had been set by ` + job + `, and changed back; delete the job to have it set again\)`,
+			why: `ConfigMap argocd/argocd-cm \(oidc\.config, url had been set by ` + job + `, and differ now; delete the job to have it set again\)`,
 		},
 		"what others hold stays": {
 			have: with(whole(), func(i *installation) { i.config["url"], i.holder = "https://cd.example.org", "helm" }),
@@ -158,7 +158,12 @@ func TestArgoCDThatIsThereAlready(t *testing.T) {
 		"somebody undoes what was taken by force": {
 			have: with(whole(), func(i *installation) { i.config["url"], i.holder = "https://cd.example.org", "argocd-controller" }),
 			spec: []func(*v1alpha1.PlatformSpec){withImage, force}, jobs: "Complete", reason: "Waiting", sets: "argocd-cm",
-			why: `ConfigMap argocd/argocd-cm \(url had been set by ` + job + `, and changed back; held now: url by argocd-controller; delete the job to have it set again\)`,
+			why: `ConfigMap argocd/argocd-cm \(url had been set by ` + job + `, and differ now; held now: url by argocd-controller; delete the job to have it set again\)`,
+		},
+		"jobs for Argo CD follow the image, also where people connect Authentik and Dex": {
+			have:   with(whole(), func(i *installation) { i.config["url"] = "https://before.example.org" }),
+			spec:   []func(*v1alpha1.PlatformSpec){withImage, func(s *v1alpha1.PlatformSpec) { s.Settings["integrations"] = map[string]any{"configSync": false} }},
+			reason: "Waiting", sets: "argocd-cm", why: `ConfigMap argocd/argocd-cm \(` + job + ` sets url\)`,
 		},
 		"what the jobs hold they may change": {
 			have: with(whole(), func(i *installation) { i.config["url"], i.holder = "https://before.example.org", "aphex-platform" }),
@@ -240,6 +245,38 @@ func TestPoliciesThatAreAllowedAreTold(t *testing.T) {
 		require.Equal(t, "Pending", refused.Phase)
 		require.NotContains(t, get[corev1.ConfigMap](t, refused, keyArgoCDPolicy).Data, "policy.default")
 	})
+}
+
+// Where Argo CD brings only its policy along, the other ConfigMap is made in its turn.
+func TestLoginIsMadeAfterAPolicyThatHolds(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy map[string]string
+		made   bool
+	}{
+		"everybody may do everything": {map[string]string{"policy.default": "role:admin"}, false},
+		"the policy holds":            {whole().policy, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := running(t, nil)
+			delete(w.Composed, keyArgoCDPolicy)
+			delete(w.Composed, keyArgoCDConfig)
+			w.Objects = append(w.Objects, installation{}.configMap(t, "argocd-rbac-cm", c.policy))
+			require.Equal(t, c.made, compose(t, platform(), w).Has(keyArgoCDConfig))
+		})
+	}
+}
+
+func TestFilesKeepWhomTheyTrustWhileACertificateIsLost(t *testing.T) {
+	w := running(t, nil)
+	w.Objects = nil
+	d := compose(t, platform(), w)
+	for key, file := range map[string]string{keyAuthentication: authenticationFile, keyArgoCDConfig: "oidc.config"} {
+		require.Contains(t, get[corev1.ConfigMap](t, d, key).Data[file], "-----BEGIN CERTIFICATE-----")
+	}
+	for _, conditionType := range []string{conditionLogin, conditionArgoCDLogin} {
+		require.Contains(t, condition(t, d, conditionType).Message, "Secret auth-system/dex-tls has no ca.crt yet")
+	}
+	require.Equal(t, "Pending", d.Phase)
 }
 
 // A job that has ended stays, so that what it did is done once for one state of the ConfigMap.

@@ -136,6 +136,11 @@ func addLogin(c *composer) {
 	c.exclusive(always, c.home, keyBlueprint, blueprintConfigMap(c.spec, c.seen.Composed(keyBlueprint)), object.ReadyWhenSeen)
 	authority, lacking := c.dexAuthority()
 	file := authenticationConfigMap(c.spec, authority)
+	if have := c.seen.Composed(keyAuthentication); lacking != "" && holdsAuthority(have) {
+		c.step(keyAuthentication)
+		c.d.Hold(keyAuthentication, object.Ref(file.Kind, file.Namespace, file.Name), lacking)
+		return
+	}
 	c.exclusive(always, c.home, keyAuthentication, file, readyAuthentication(file, lacking))
 }
 

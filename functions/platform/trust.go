@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
@@ -52,6 +53,14 @@ func (c *composer) dexAuthority() (text, lacking string) {
 		return "", ""
 	}
 	return c.authorityOf(dexCertificate)
+}
+
+// holdsAuthority tells whether a file says whom to trust. It then stays as it is while a certificate's Secret is lost, since
+// whoever reads the file would trust nobody.
+func holdsAuthority(o object.Object) bool {
+	return slices.ContainsFunc(o.Field("data").Keys(), func(key string) bool {
+		return strings.Contains(o.String("data", key), "-----BEGIN CERTIFICATE-----")
+	})
 }
 
 // authorityOf reads it from the Secret of a certificate. Its certificates are written anew, and nothing that stands beside them.

@@ -46,7 +46,7 @@ func TestAnArgoCDThatIsThereAlready(t *testing.T) {
 
 	require.True(t, t.Run("a job that changes nothing is told, and not made again", func(t *testing.T) {
 		awaitArgoCDLogin(t, "False Waiting", "ConfigMap argocd/argocd-rbac-cm (policy.csv, scopes had been set by Job auth-system/argocd-rbac-cm-sync-",
-			", and changed back; delete the job to have it set again)")
+			", and differ now; delete the job to have it set again)")
 		cp.settled(t, []ref{platformClaim})
 		require.Len(t, argoCDJobs(t), 1)
 	}))
@@ -73,6 +73,22 @@ func TestAnArgoCDThatIsThereAlready(t *testing.T) {
 		}
 		require.Len(t, argoCDJobs(t), 2)
 		cp.settled(t, []ref{platformClaim})
+	})
+	t.Run("what a job had changed comes back, and no other job is made until somebody deletes it", func(t *testing.T) {
+		before := argoCDJobs(t)
+		cp.patch(t, argoCDConfig, "data: {url: null, oidc.config: null}")
+		awaitArgoCDLogin(t, "False Waiting", "oidc.config, url had been set by Job auth-system/argocd-cm-sync-", ", and differ now; delete the job")
+		cp.settled(t, []ref{platformClaim})
+		require.Equal(t, before, argoCDJobs(t))
+		synced, _, message := condition(cp.see(t, cp.xr(t, platformClaim)), "Synced")
+		require.Equal(t, "True", synced, message)
+		for _, name := range before {
+			if strings.HasPrefix(name, "argocd-cm-") {
+				cp.remove(t, refTo("Job auth-system/%s", name))
+			}
+		}
+		runArgoCDJobs(t)
+		require.Equal(t, "https://argocd.home.local", dataOf(t, argoCDConfig)["url"])
 	})
 	t.Run("a key that is lost is set again", func(t *testing.T) {
 		before := argoCDJobs(t)

@@ -188,12 +188,28 @@ func (d *Desired) hold(key string, st step) {
 		keep["annotations"] = annotations
 	}
 	content["metadata"] = keep
+	if seen.Kind() == "Job" {
+		withoutJobIdentity(content)
+	}
 	s, err := toStruct(content)
 	if err != nil {
 		d.errs = append(d.errs, fmt.Errorf("composed resource %q: %w", key, err))
 		return
 	}
 	d.resources[key] = Resource{Object: s, Ready: st.ready}
+}
+
+// withoutJobIdentity leaves out by what the API server knows a Job's pods. Whoever sends that once takes it away by not
+// sending it the next time, which is refused: https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-selector
+func withoutJobIdentity(job map[string]any) {
+	spec, _ := job["spec"].(map[string]any)
+	delete(spec, "selector")
+	template, _ := spec["template"].(map[string]any)
+	meta, _ := template["metadata"].(map[string]any)
+	labels, _ := meta["labels"].(map[string]any)
+	maps.DeleteFunc(labels, func(key string, _ any) bool {
+		return key == "controller-uid" || key == "job-name" || strings.HasPrefix(key, "batch.kubernetes.io/")
+	})
 }
 
 // ownAnnotations leaves out what Crossplane, kubectl and Kubernetes' controllers note on an object.

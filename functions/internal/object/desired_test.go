@@ -210,6 +210,25 @@ func TestKeepSendsASeenObjectAgainAsReady(t *testing.T) {
 	require.True(t, done)
 }
 
+func TestAJobIsSentAgainWithoutWhatTheAPIServerKnowsItsPodsBy(t *testing.T) {
+	d := object.NewDesired(cluster(t, map[string]string{"one": `
+apiVersion: batch/v1
+kind: Job
+metadata: {namespace: team-a, name: one, uid: u}
+spec:
+  backoffLimit: 6
+  selector: {matchLabels: {batch.kubernetes.io/controller-uid: u}}
+  template:
+    metadata: {labels: {app: one, controller-uid: u, job-name: one, batch.kubernetes.io/controller-uid: u, batch.kubernetes.io/job-name: one}}
+    spec: {restartPolicy: Never}
+`}, nil))
+	d.Hold("one", "Job team-a/one", "the spec is invalid")
+	require.Equal(t, map[string]any{
+		"backoffLimit": int64(6),
+		"template":     map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "one"}}, "spec": map[string]any{"restartPolicy": "Never"}},
+	}, object.NewObject(d.Resources()["one"].Object).Map()["spec"])
+}
+
 func TestWithdrawLeavesASeenObjectOut(t *testing.T) {
 	d := object.NewDesired(cluster(t, map[string]string{"one": seenConfigMap}, nil))
 	d.Withdraw("one", "ConfigMap team-a/one", "suspended")
