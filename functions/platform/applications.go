@@ -124,10 +124,7 @@ func helm(h v1alpha1.Helm) *argocd.Helm {
 func ignoreDifferences(differences []v1alpha1.IgnoreDifference) []argocd.IgnoreDifference {
 	var out []argocd.IgnoreDifference
 	for _, d := range differences {
-		out = append(out, argocd.IgnoreDifference{
-			Group: d.Group, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name,
-			JSONPointers: d.JSONPointers, JQPathExpressions: d.JQPathExpressions,
-		})
+		out = append(out, argocd.IgnoreDifference(d))
 	}
 	return out
 }

@@ -122,7 +122,7 @@ func TestDexLogsPeopleInAtAuthentik(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "the-state", back.Query().Get("state"))
 
-			identity, err := c.HandleCallback(scopes, data, httptest.NewRequest(http.MethodGet, back.String(), nil))
+			identity, err := c.HandleCallback(scopes, data, httptest.NewRequestWithContext(t.Context(), http.MethodGet, back.String(), nil))
 			require.NoError(t, err)
 			require.Equal(t, connector.Identity{
 				UserID: "alice-at-authentik", Username: "Alice Developer", Email: "alice@platform.local", EmailVerified: true,
