@@ -185,8 +185,12 @@ func TestInstalledAsPackages(t *testing.T) {
 		c.awaitGone(t, org)
 		eventually(t, func(context.Context) error { return same([]string{}, c.packagedProcesses()) })
 		for _, r := range []ref{tunnel, record} {
-			kept := c.see(t, r)
-			require.NotNil(t, kept.GetDeletionTimestamp(), r)
+			kept := c.await(t, r, func(o *object) error {
+				if o.GetDeletionTimestamp() == nil {
+					return errors.New("it is not being deleted")
+				}
+				return nil
+			})
 			require.NotEmpty(t, kept.GetFinalizers(), r)
 		}
 		c.requireTunnels(t, 1)

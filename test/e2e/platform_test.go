@@ -34,13 +34,13 @@ func TestPlatform(t *testing.T) {
 
 	require.True(t, t.Run("what is not installed is what it waits for", func(t *testing.T) {
 		o := cp.await(t, platformClaim, func(o *object) error {
-			for _, done := range []string{"NamespaceReady", "SecretsReady", "ArgoCDLoginReady", "TektonAccessReady", "GroupsReady"} {
+			for _, done := range []string{"NamespaceReady", "SecretsReady", "TektonAccessReady", "GroupsReady"} {
 				if status, _, message := condition(o, done); status != "True" {
 					return fmt.Errorf("%s is %q: %s", done, status, message)
 				}
 			}
 			for awaiting, what := range map[string]string{
-				"LoginReady": "Secret auth-system/dex-tls has no ca.crt yet", "CertificatesReady": "waiting for ClusterIssuer selfsigned-issuer",
+				"LoginReady": "Secret auth-system/dex-tls has no ca.crt yet", "ArgoCDLoginReady": "Secret auth-system/dex-tls has no ca.crt yet", "CertificatesReady": "waiting for ClusterIssuer selfsigned-issuer",
 			} {
 				status, _, message := condition(o, awaiting)
 				if err := contains(status+": "+message, "False: ", what); err != nil {
