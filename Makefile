@@ -93,7 +93,7 @@ e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a cont
 	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
 
 fuzz: crds ## Fuzz every target for FUZZTIME (30s)
-	@for file in $$(git ls-files '*fuzz_test.go'); do \
+	@for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-30s} ./$$(dirname $$file); \

@@ -160,9 +160,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		c.kubectl(t, "apply", "-f", filepath.Join(released, "configure.yaml"))
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
 		c.kubectl(t, "delete", "organizations", "--all", "--all-namespaces")
-		tunnels, err := c.Cloudflare().Tunnels(t.Context(), controlplane.CloudflareAccount)
-		require.NoError(t, err)
-		require.Empty(t, tunnels)
+		c.requireTunnels(t, 0)
 	}))
 	require.True(t, t.Run("removed in the documented order, it leaves nothing", func(t *testing.T) {
 		platform := c.composed(t, platformClaim)
@@ -171,6 +169,49 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, r := range platform {
 			c.awaitGone(t, r)
 		}
+		c.awaitNothing(t)
+	}))
+	require.True(t, t.Run("both manifests deleted under an organization leave its tunnel, and the way out is the documented one", func(t *testing.T) {
+		c.follow(t, "install", released)
+		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		const org, tunnel, record = ref("Organization platform-system/acme-corp"), ref("Tunnel org-acme-corp/acme-corp"), ref("DNSRecord org-acme-corp/acme-corp")
+		c.kubectl(t, "apply", "-f", filepath.Join(c.Root(), "examples", "organization", "claim.yaml"))
+		c.await(t, org, isReady)
+		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
+		// The API server heeds a policy for a moment after it is gone.
+		eventually(t, func(ctx context.Context) error {
+			return c.tryKubectl(ctx, "delete", "--wait=false", "--ignore-not-found", "-f", filepath.Join(released, "install.yaml"))
+		})
+		c.awaitGone(t, org)
+		eventually(t, func(context.Context) error { return same([]string{}, c.packagedProcesses()) })
+		for _, r := range []ref{tunnel, record} {
+			kept := c.await(t, r, func(o *object) error {
+				if o.GetDeletionTimestamp() == nil {
+					return errors.New("it is not being deleted")
+				}
+				return nil
+			})
+			require.NotEmpty(t, kept.GetFinalizers(), r)
+		}
+		c.requireTunnels(t, 1)
+
+		c.follow(t, "recover", released)
+		for _, r := range []ref{tunnel, record, "Namespace org-acme-corp", "CustomResourceDefinition tunnels.cloudflare.aphex.io"} {
+			c.awaitGone(t, r)
+		}
+		left := c.requireTunnels(t, 1)
+		require.NoError(t, c.Cloudflare().RemoveTunnel(t.Context(), controlplane.CloudflareAccount, left[0].ID))
+		records, err := c.Cloudflare().Records(t.Context(), controlplane.CloudflareZone)
+		require.NoError(t, err)
+		require.Len(t, records, 1)
+		require.NoError(t, c.Cloudflare().RemoveRecord(t.Context(), controlplane.CloudflareZone, records[0].ID))
+
+		c.follow(t, "install", released)
+		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		c.kubectl(t, "apply", "-f", filepath.Join(c.Root(), "examples", "organization", "claim.yaml"))
+		c.await(t, org, isReady)
+		c.follow(t, "remove", released)
+		c.requireTunnels(t, 0)
 		c.awaitNothing(t)
 	}))
 }
@@ -331,7 +372,7 @@ func (c *cluster) follow(t *testing.T, stage, release string) {
 	}
 }
 
-// requireProbes asks the only pod of a package what its Deployment makes kubelets ask.
+// requireProbes asks the only pod of a package what its Deployment makes kubelets ask, and looks at how it is confined.
 func (c *cluster) requireProbes(t *testing.T, pkg string) {
 	t.Helper()
 	deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
@@ -343,6 +384,9 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 		}
 		found = true
 		container := d.Spec.Template.Spec.Containers[0]
+		require.True(t, *container.SecurityContext.ReadOnlyRootFilesystem, d.Name)
+		require.True(t, *container.SecurityContext.RunAsNonRoot, d.Name)
+		require.Equal(t, []corev1.Capability{"ALL"}, container.SecurityContext.Capabilities.Drop, d.Name)
 		address, err := c.flag(d.Name, "health-address")
 		require.NoError(t, err)
 		for _, probe := range []*corev1.Probe{container.ReadinessProbe, container.LivenessProbe} {
@@ -357,10 +401,16 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 // kubectl runs the real one as an administrator of this cluster.
 func (c *cluster) kubectl(t *testing.T, args ...string) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), c.Binary("kubectl"), args...)
+	require.NoError(t, c.tryKubectl(t.Context(), args...))
+}
+
+func (c *cluster) tryKubectl(ctx context.Context, args ...string) error {
+	command := exec.CommandContext(ctx, c.Binary("kubectl"), args...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
-	out, err := command.CombinedOutput()
-	require.NoError(t, err, "kubectl %s: %s", strings.Join(args, " "), out)
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // kubectlFails returns what kubectl says when it is refused.
@@ -447,7 +497,21 @@ func (c *cluster) awaitNothing(t *testing.T) {
 		}
 		return nil
 	})
-	require.Empty(t, slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, "aphex-") }))
+	require.Empty(t, c.packagedProcesses())
+}
+
+// packagedProcesses are those of packages.
+func (c *cluster) packagedProcesses() []string {
+	return slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, "aphex-") })
+}
+
+// requireTunnels returns the tunnels at Cloudflare, which have to be so many.
+func (c *cluster) requireTunnels(t *testing.T, n int) []controlplane.CloudflareTunnel {
+	t.Helper()
+	tunnels, err := c.Cloudflare().Tunnels(t.Context(), controlplane.CloudflareAccount)
+	require.NoError(t, err)
+	require.Len(t, tunnels, n)
+	return tunnels
 }
 
 // programs are what the packages run, once each runs one.
