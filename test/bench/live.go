@@ -153,14 +153,14 @@ func (l *live) measure(ctx context.Context, a api) error {
 		}
 	}
 	// The first claim of a kind pays for what is started once: informers, connections.
-	is, err := l.warmUp(ctx, a)
+	made, err := l.warmUp(ctx, a)
 	if err != nil {
 		return err
 	}
 	// The order of the columns: ours, the floor, and a floor that says what a Namespace and Roles cost.
-	apis := []api{a, trivials(is, false)}
+	apis := []api{a, trivials(made, false)}
 	if a.namespaced {
-		apis = append(apis, trivials(is, true))
+		apis = append(apis, trivials(made, true))
 	}
 	for _, floor := range apis[1:] {
 		if _, err := l.warmUp(ctx, floor); err != nil {
@@ -179,9 +179,9 @@ func (l *live) measure(ctx context.Context, a api) error {
 	if err := l.many(ctx, t, apis); err != nil {
 		return err
 	}
-	fmt.Printf("\nLive: %s of %d objects, beside a trivial function that composes as many ConfigMaps (the floor)", a.kind, is.objects)
+	fmt.Printf("\nLive: %s of %d objects, beside a trivial function that composes as many ConfigMaps (the floor)", a.kind, made.objects)
 	if a.namespaced {
-		fmt.Printf(",\nor as many with a Namespace and, like ours, %d roles and bindings", is.roles)
+		fmt.Printf(",\nor as many with a Namespace and, like ours, %d roles and bindings", made.roles)
 	}
 	fmt.Printf(". One %s, median: %s.\n\n", a.kind, parts)
 	return t.print(os.Stdout)
@@ -221,29 +221,29 @@ func (l *live) offerTrivials(ctx context.Context) error {
 }
 
 // warmUp makes one claim, looks at what it is composed of, and deletes it.
-func (l *live) warmUp(ctx context.Context, a api) (is shape, err error) {
+func (l *live) warmUp(ctx context.Context, a api) (made shape, err error) {
 	names := []string{"warm-up"}
 	if _, err := l.create(ctx, a, names); err != nil {
-		return is, err
+		return made, err
 	}
 	list, err := l.client.Resource(a.composites).List(ctx, metav1.ListOptions{
 		LabelSelector: "crossplane.io/claim-namespace=" + claimNamespace + ",crossplane.io/claim-name=" + names[0],
 	})
 	if err != nil || len(list.Items) != 1 {
-		return is, fmt.Errorf("list %s: %d objects, %w", a.composites.Resource, len(list.Items), err)
+		return made, fmt.Errorf("list %s: %d objects, %w", a.composites.Resource, len(list.Items), err)
 	}
 	refs, _, err := unstructured.NestedSlice(list.Items[0].Object, "spec", "resourceRefs")
 	if err != nil {
-		return is, err
+		return made, err
 	}
 	for _, ref := range refs {
-		is.objects++
+		made.objects++
 		if kind, _ := ref.(map[string]any)["kind"].(string); kind == "Role" || kind == "ClusterRole" {
-			is.roles++
+			made.roles++
 		}
 	}
 	_, err = l.remove(ctx, a, names)
-	return is, err
+	return made, err
 }
 
 // one measures single claims of all kinds in turns, and tells when each condition of ours came.

@@ -177,14 +177,11 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.await(t, itsQuota, quota("20"))
 	usual := fmt.Sprint(list(cp.see(t, itsConnector), "spec.template.spec.containers")[0]["image"])
 
-	settings := cp.create(t, &object{Object: map[string]any{
-		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": "aphex"},
-		"data": map[string]any{
-			"tenant":      map[string]any{"quota": map[string]any{"pods": "7"}},
-			"cloudflared": map[string]any{"image": "registry.example.com/cloudflared:2026.5.0"},
-			"listener":    map[string]any{"shards": int64(2)},
-		},
-	}})
+	settings := cp.settings(t, map[string]any{
+		"tenant":      map[string]any{"quota": map[string]any{"pods": "7"}},
+		"cloudflared": map[string]any{"image": "registry.example.com/cloudflared:2026.5.0"},
+		"listener":    map[string]any{"shards": int64(2)},
+	})
 	cp.await(t, itsQuota, quota("7"))
 	cp.await(t, itsConnector, image("registry.example.com/cloudflared:2026.5.0"))
 	requireShard(t, "settings", bindings[0])
@@ -248,10 +245,7 @@ func TestMovingToAnotherDomain(t *testing.T) {
 		require.Equal(t, before, ids(), "only the record is replaced")
 	}
 
-	settings := cp.create(t, &object{Object: map[string]any{
-		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": "aphex"},
-		"data": map[string]any{"webhookDomain": domain, "cloudflare": map[string]any{"zone": domain}},
-	}})
+	settings := cp.settings(t, map[string]any{"webhookDomain": domain, "cloudflare": map[string]any{"zone": domain}})
 	isAt(domain)
 	cp.patch(t, settings, fmt.Sprintf("data: {cloudflare: {accounts: [{organizations: [moving], webhookDomain: %[1]s, zone: %[1]s, "+
 		"providerConfig: {kind: ClusterProviderConfig, name: default}}]}}", controlplane.CloudflareZoneName))

@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -86,6 +89,24 @@ func claimOf(kind, namespace, name string, spec map[string]any, settings []setti
 		"metadata":   map[string]any{"namespace": namespace, "name": name},
 		"spec":       spec,
 	}}
+}
+
+// settings sets the platform's settings, which every claim follows at once, for as long as the test runs or until it removes
+// them. Another test may set some right after it, so that they are gone when it ends.
+func (c *cluster) settings(t *testing.T, data map[string]any) ref {
+	t.Helper()
+	const settings = ref("EnvironmentConfig aphex")
+	c.awaitGone(t, settings)
+	_, err := c.client(settings).Create(t.Context(), &object{Object: map[string]any{
+		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": settings.name()},
+		"data": data,
+	}}, metav1.CreateOptions{FieldManager: "e2e"})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		err := c.client(settings).Delete(context.Background(), settings.name(), metav1.DeleteOptions{})
+		require.True(t, err == nil || apierrors.IsNotFound(err), err)
+	})
+	return settings
 }
 
 // cloudflare gives the platform an API token for Cloudflare, unless it has one.

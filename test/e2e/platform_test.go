@@ -26,10 +26,7 @@ const platformClaim = ref("Platform platform-system/home")
 // they would, and the settings leave it to people to connect Authentik and Dex. Each step needs the ones before.
 func TestPlatform(t *testing.T) {
 	t.Parallel()
-	cp.create(t, &object{Object: map[string]any{
-		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": "aphex"},
-		"data": map[string]any{"integrations": map[string]any{"configSync": false}},
-	}})
+	cp.settings(t, map[string]any{"integrations": map[string]any{"configSync": false}})
 	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
 
 	require.True(t, t.Run("what is not installed is what it waits for", func(t *testing.T) {

@@ -25,10 +25,7 @@ import (
 func TestTheWebhookIsTestedOnRequest(t *testing.T) {
 	namespace := cp.namespace(t, "e2e-webhook-test")
 	cp.cloudflare(t)
-	cp.create(t, &object{Object: map[string]any{
-		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig", "metadata": map[string]any{"name": "aphex"},
-		"data": map[string]any{"webhookTest": map[string]any{"image": "registry.example.com/function-organization:v1"}},
-	}})
+	cp.settings(t, map[string]any{"webhookTest": map[string]any{"image": "registry.example.com/function-organization:v1"}})
 	org := cp.create(t, organization(namespace, "probe"))
 	cp.awaitReady(t, org)
 	through := startEdge(t, "probe.arbiter-dev.com")
