@@ -41,6 +41,9 @@ const (
 // objects give the same result. What is in its namespace waits for that, a binding for its role, and an application for all
 // of earlier waves, since Crossplane applies objects in no particular order.
 func Compose(xr *v1alpha1.XPlatform, seen *object.Observed) (*object.Desired, error) {
+	if theirs := othersSeat(seen); theirs.Exists() {
+		return giveWay(seen, theirs), nil
+	}
 	spec := xr.Spec.WithDefaults()
 	problems := spec.Validate()
 	set, err := sharedSettings(spec, seen)
@@ -91,13 +94,13 @@ func addSettings(c *composer) {
 	}
 }
 
-// addNamespace uses a namespace that is there already, and leaves it alone, unless another platform has it.
+// addNamespace uses a namespace that is there already, and leaves it alone, unless it is somebody's composed resource.
 func addNamespace(c *composer) {
 	c.begin(conditionNamespace)
 	have, ref := c.seen.Foreign(keyNamespace, "v1", "Namespace", "", authNamespace), object.Ref("Namespace", "", authNamespace)
 	if owner, _, _ := have.Controller(); !have.Exists() || owner != "" {
 		c.exclusive(always, true, keyNamespace, namespace(c.set), object.ReadyWhenActive)
-		c.home, c.second = c.has(keyNamespace), c.d.IsTaken(keyNamespace)
+		c.home = c.has(keyNamespace)
 		return
 	}
 	c.step(keyNamespace)

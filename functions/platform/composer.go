@@ -82,9 +82,8 @@ type composer struct {
 	set  *settings.Settings
 	spec v1alpha1.PlatformSpec
 
-	// second is whether another platform has the cluster; nothing new is made then. home is whether the namespace of Dex and
-	// Authentik is there, argoCD, tekton and certManager are what their objects pass.
-	second, home                bool
+	// home is whether the namespace of Dex and Authentik is there, argoCD, tekton and certManager are what their objects pass.
+	home                        bool
 	argoCD, tekton, certManager gate
 
 	// gates are those that were not open, by key.
@@ -126,7 +125,7 @@ func (c *composer) step(key string) {
 func (c *composer) exclusive(g gate, when bool, key string, obj any, ready object.Readiness) {
 	c.step(key)
 	if c.pass(g, key, obj, ready) {
-		c.d.AddExclusive(when && !c.second, key, obj, ready)
+		c.d.AddExclusive(when, key, obj, ready)
 	}
 }
 
@@ -139,7 +138,7 @@ func (c *composer) shared(g gate, when bool, key string, obj any) {
 	want := c.object(obj)
 	have := c.seen.Foreign(key, want.String("apiVersion"), want.Kind(), want.Namespace(), want.Name())
 	if !have.Exists() {
-		c.d.AddWhen(when && !c.second, key, obj, object.ReadyWhenSeen)
+		c.d.AddWhen(when, key, obj, object.ReadyWhenSeen)
 		return
 	}
 	ref := object.Ref(want.Kind(), want.Namespace(), want.Name())
