@@ -188,10 +188,25 @@ func addGroups(c *composer) {
 	c.exclusive(always, true, keyOperators, operatorsRole(), object.ReadyWhenSeen)
 	c.exclusive(always, c.has(keyOperators), keyOperatorsBinding, groupBinding(operatorsName, groups.Operators), object.ReadyWhenSeen)
 	c.exclusive(always, true, keyEngineering, engineeringRole(), object.ReadyWhenSeen)
-	c.engineering = engineeringNamespaces(c.seen)
-	for _, ns := range c.engineering {
-		c.exclusive(always, c.has(keyEngineering), keyEngineeringIn+ns, engineeringBinding(ns, groups.Engineering), object.ReadyWhenSeen)
+	for _, ns := range engineeringNamespaces(c.seen) {
+		c.bindEngineering(ns)
 	}
+}
+
+// bindEngineering leaves alone what is somebody else's, and says so. Namespaces have owners of their own, and none of them
+// shall make a whole platform fail.
+func (c *composer) bindEngineering(namespace string) {
+	key, binding := keyEngineeringIn+namespace, engineeringBinding(namespace, c.spec.Groups.Engineering)
+	c.step(key)
+	theirs := c.seen.Foreign(key, binding.APIVersion, binding.Kind, namespace, binding.Name)
+	if !theirs.Exists() {
+		c.engineering = append(c.engineering, namespace)
+		c.d.AddWhen(c.has(keyEngineering), key, binding, object.ReadyWhenSeen)
+		return
+	}
+	c.reasons[key] = reasonNameTaken
+	c.d.Withdraw(key, object.Ref(binding.Kind, namespace, binding.Name), fmt.Sprintf("it exists and is %s; delete it, or the group %s has no rights there",
+		theirs.Owner(), c.spec.Groups.Engineering.Name))
 }
 
 // addApplications adds those of a wave once all of earlier ones are healthy, as Argo CD does for the children of one
