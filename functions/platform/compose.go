@@ -168,8 +168,9 @@ func addTekton(c *composer, v *vault) {
 
 func addCertificates(c *composer) {
 	c.begin(conditionCertificates)
-	issuer := keyIssuer + c.spec.Certificates.Issuer
-	c.exclusive(c.certManager, true, issuer, clusterIssuer(c.spec.Certificates), object.ReadyWhen("Ready"))
+	if issuer := c.spec.Certificates.Issuer; issuer != v1alpha1.IssuerExisting {
+		c.exclusive(c.certManager, true, keyIssuer+issuer, clusterIssuer(c.spec.Certificates), object.ReadyWhen("Ready"))
+	}
 	for _, cert := range platformCertificates(c.spec.Domain, c.set) {
 		g, there := cert.gate.and(c.certManager), c.home
 		if cert.namespace != authNamespace {

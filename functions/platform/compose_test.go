@@ -18,6 +18,7 @@ import (
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	repobinding "aphex.io/platform/apis/repobinding/v1alpha1"
 	"aphex.io/platform/functions/internal/argocd"
+	"aphex.io/platform/functions/internal/certmanager"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/rendertest"
 )
@@ -513,6 +514,22 @@ func TestStatusTellsWhatIsInTheWay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnIssuerThatExistsSignsTheCertificates(t *testing.T) {
+	existing := func(s *v1alpha1.PlatformSpec) {
+		s.Certificates = v1alpha1.Certificates{Issuer: "existing", ClusterIssuer: "letsencrypt-route53"}
+	}
+	w := running(t, func(_ string, o map[string]any) { work(o, nil, nil) })
+	w.Objects = append(w.Objects, byHand)
+	d := compose(t, platform(existing), w)
+	require.False(t, d.Has(keyIssuer+"selfSigned"), "nobody needs that any more")
+	for _, key := range []string{"dex-tls", "authentik-tls", "argocd-tls", "tekton-tls"} {
+		require.Equal(t, certmanager.IssuerRef{Name: "letsencrypt-route53", Kind: "ClusterIssuer"},
+			get[certmanager.Certificate](t, d, keyCertificate+key).Spec.IssuerRef)
+	}
+	require.Equal(t, object.Condition{Type: "CertificatesReady", Status: "True", Reason: "Available"}, condition(t, d, "CertificatesReady"))
+	require.NotContains(t, get[corev1.ConfigMap](t, d, keyAuthentication).Data["authentication-configuration.yaml"], "certificateAuthority")
 }
 
 func TestSettingsComeFromTheClaim(t *testing.T) {
