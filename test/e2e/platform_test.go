@@ -117,6 +117,7 @@ func TestPlatform(t *testing.T) {
 		require.False(t, allowed(t, group("platform-admins"), "", "create", "namespaces"))
 	})
 	t.Run("of two claims at the same moment one has the cluster", oneOfTwoStays)
+	t.Run("what others made is left alone", leavesOthersAlone)
 	t.Run("a platform that is made again uses the namespace and the secrets that were kept", usesWhatWasKept)
 }
 
@@ -384,6 +385,34 @@ func oneOfTwoStays(t *testing.T) {
 	cp.remove(t, second)
 	cp.see(t, namespace)
 	cp.remove(t, namespace)
+}
+
+func leavesOthersAlone(t *testing.T) {
+	theirs := []ref{
+		cp.create(t, &object{Object: map[string]any{
+			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": map[string]any{"name": "tekton-admin"},
+			"rules": []any{map[string]any{"apiGroups": []any{"tekton.dev"}, "resources": []any{"tasks"}, "verbs": []any{"get"}}},
+		}}),
+		cp.create(t, &object{Object: map[string]any{
+			"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": map[string]any{"namespace": "argocd", "name": "platform-ingress-controller"},
+			"spec": map[string]any{"project": "default", "destination": map[string]any{"server": "https://kubernetes.default.svc"},
+				"source": map[string]any{"repoURL": "https://github.com/others/platform", "path": "."}},
+		}}),
+	}
+	var before []*object
+	for _, r := range theirs {
+		before = append(before, cp.see(t, r))
+	}
+	claim := cp.create(t, anotherPlatform(cp.namespace(t, "e2e-platform-others"), "others"))
+	cp.awaitPhase(t, claim, "Failed", string(theirs[0])+" exists and is not managed by Aphex", string(theirs[1])+" exists and is not managed by Aphex", "delete or rename what is in the way")
+	cp.await(t, claim, func(o *object) error { return areTrue(o, "NamespaceReady", "SecretsReady", "GroupsReady") })
+	for _, r := range theirs {
+		require.NotContains(t, cp.composed(t, claim), r)
+	}
+	cp.removePlatform(t, claim)
+	for i, r := range theirs {
+		require.Equal(t, before[i], cp.see(t, r))
+	}
 }
 
 // areTrue is a check of conditions.
