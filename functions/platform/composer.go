@@ -97,6 +97,8 @@ type composer struct {
 	applications []v1alpha1.ApplicationStatus
 	wave         *int64
 	waveAwaits   string
+	// leaving is how many objects of another platform are still in the way.
+	leaving int
 	// engineering are the namespaces that the engineering group works in.
 	engineering []string
 }
@@ -121,11 +123,20 @@ func (c *composer) step(key string) {
 	p.keys = append(p.keys, key)
 }
 
-// exclusive is for objects that somebody else may have; such a one is left alone, and the platform fails.
+// exclusive is for objects that somebody else may have; such a one is left alone, and the platform fails, unless it is that of
+// a platform that gives way.
 func (c *composer) exclusive(g gate, when bool, key string, obj any, ready object.Readiness) {
 	c.step(key)
-	if c.pass(g, key, obj, ready) {
-		c.d.AddExclusive(when, key, obj, ready)
+	if !c.pass(g, key, obj, ready) {
+		return
+	}
+	c.d.AddExclusive(when, key, obj, ready)
+	if !c.d.IsTaken(key) {
+		return
+	}
+	o := c.object(obj)
+	if owner, _, _ := c.seen.Get(o.String("apiVersion"), o.Kind(), o.Namespace(), o.Name()).Controller(); owner == v1alpha1.Kind {
+		c.leaving++
 	}
 }
 

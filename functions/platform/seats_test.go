@@ -94,6 +94,9 @@ func TestOfTwoPlatformsThatBeginTogetherOneStays(t *testing.T) {
 				for n := 0; !r.settled; n++ {
 					require.Less(t, n, 10, "they go on for ever: %v", r.told)
 					r.round(t, func(key string) int { return (len(key) + n) % 2 })
+					for _, d := range r.told {
+						require.NotContains(t, d.Message, "delete", "nobody has to do anything")
+					}
 				}
 				winner := slices.IndexFunc(r.told[:], func(d *object.Desired) bool { return len(d.Keys()) > 0 })
 				require.GreaterOrEqual(t, winner, 0, "nobody has the cluster")
@@ -129,7 +132,10 @@ type made struct {
 func (r *race) round(t *testing.T, faster func(key string) int) {
 	t.Helper()
 	for i := range r.told {
-		r.told[i] = compose(t, r.platform(i), r.seenBy(t, i))
+		d, err := rendertest.Compose(t, Compose, r.platform(i), r.seenBy(t, i))
+		require.NoError(t, err)
+		require.NoError(t, d.Err())
+		r.told[i] = d
 	}
 	before := len(r.made)
 	maps.DeleteFunc(r.made, func(key string, m made) bool { return !r.told[m.by].Has(key) })
@@ -156,7 +162,7 @@ func (r *race) platform(i int) *v1alpha1.XPlatform {
 
 func (r *race) seenBy(t *testing.T, i int) rendertest.Cluster {
 	t.Helper()
-	c := rendertest.Cluster{Composed: map[string]string{}, Objects: slices.Clone(r.byHand)}
+	c := rendertest.Cluster{Composed: map[string]string{}, Objects: append([]string{neighbours}, r.byHand...)}
 	other := r.platform(1 - i)
 	for key, m := range r.made {
 		content := runtime.DeepCopyJSON(m.content)

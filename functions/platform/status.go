@@ -57,7 +57,7 @@ func (c *composer) report() {
 	}
 	waiting := c.awaited()
 	switch taken := d.Taken(); {
-	case len(taken) > 0:
+	case len(taken) > c.leaving:
 		d.Phase, d.Failed = v1alpha1.PhaseFailed, true
 		d.Message = strings.Join(taken[:min(len(taken), maxTaken)], "; ")
 		if more := len(taken) - maxTaken; more > 0 {
