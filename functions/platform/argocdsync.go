@@ -153,7 +153,7 @@ func (c *composer) addArgoCDMap(s *argoCDShare) {
 		c.d.Withdraw(s.key, ref, "it does not get "+differ+" yet: "+s.early)
 	default:
 		job := argoCDSyncJob(s, c.set.ConfigSync.Image, c.spec.Auth.ArgoCD.Force)
-		c.d.AddWhen(c.home && !c.second && c.has(keyArgoCDSyncAccount) && c.has(keyArgoCDSyncBinding), job.Name, job, ended)
+		c.d.AddWhen(c.home && c.has(keyArgoCDSyncAccount) && c.has(keyArgoCDSyncBinding), job.Name, job, ended)
 		c.d.Withdraw(s.key, ref, s.awaits(job.Name, c.seen.Composed(job.Name)))
 	}
 }
@@ -162,7 +162,7 @@ func (c *composer) addArgoCDMap(s *argoCDShare) {
 func (c *composer) makeArgoCDMap(s *argoCDShare, ref string) {
 	switch made := c.seen.Composed(s.key); {
 	case s.early == "", c.seen.Offline:
-		c.d.AddWhen(!c.second, s.key, s.want, s.ready)
+		c.d.Add(s.key, s.want, s.ready)
 	case !made.Exists():
 		c.d.Withdraw(s.key, ref, "it is not made yet: "+s.early)
 	case holdsAuthority(made):

@@ -9,10 +9,14 @@ import (
 )
 
 func issuerName(certs v1alpha1.Certificates) string {
-	if certs.Issuer == v1alpha1.IssuerACME {
+	switch certs.Issuer {
+	case v1alpha1.IssuerExisting:
+		return certs.ClusterIssuer
+	case v1alpha1.IssuerACME:
 		return acmeIssuer
+	default:
+		return selfSignedIssuer
 	}
-	return selfSignedIssuer
 }
 
 func clusterIssuer(certs v1alpha1.Certificates) *certmanager.ClusterIssuer {
@@ -41,7 +45,7 @@ func solver(s v1alpha1.Solver) certmanager.Solver {
 		out.Selector = &certmanager.Selector{DNSZones: s.DNSZones}
 	}
 	if s.HTTP01 != nil {
-		out.HTTP01 = &certmanager.HTTP01{Ingress: certmanager.Ingress{IngressClassName: s.HTTP01.IngressClassName}}
+		out.HTTP01 = http01(*s.HTTP01)
 	}
 	if s.DNS01 != nil {
 		token := s.DNS01.APITokenSecretRef
@@ -50,6 +54,17 @@ func solver(s v1alpha1.Solver) certmanager.Solver {
 		}}
 	}
 	return out
+}
+
+func http01(h v1alpha1.HTTP01) *certmanager.HTTP01 {
+	if h.GatewayHTTPRoute == nil {
+		return &certmanager.HTTP01{Ingress: &certmanager.Ingress{IngressClassName: h.IngressClassName}}
+	}
+	route := &certmanager.GatewayHTTPRoute{}
+	for _, parent := range h.GatewayHTTPRoute.ParentRefs {
+		route.ParentRefs = append(route.ParentRefs, certmanager.ParentRef(parent))
+	}
+	return &certmanager.HTTP01{GatewayHTTPRoute: route}
 }
 
 // platformCertificate is one of the platform's certificates, and the Secret of that name.

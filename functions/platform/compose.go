@@ -41,6 +41,9 @@ const (
 // objects give the same result. What is in its namespace waits for that, a binding for its role, and an application for all
 // of earlier waves, since Crossplane applies objects in no particular order.
 func Compose(xr *v1alpha1.XPlatform, seen *object.Observed) (*object.Desired, error) {
+	if theirs := othersSeat(seen); theirs.Exists() {
+		return giveWay(seen, theirs), nil
+	}
 	spec := xr.Spec.WithDefaults()
 	problems := spec.Validate()
 	set, err := sharedSettings(spec, seen)
@@ -91,13 +94,13 @@ func addSettings(c *composer) {
 	}
 }
 
-// addNamespace uses a namespace that is there already, and leaves it alone, unless another platform has it.
+// addNamespace uses a namespace that is there already, and leaves it alone, unless it is somebody's composed resource.
 func addNamespace(c *composer) {
 	c.begin(conditionNamespace)
 	have, ref := c.seen.Foreign(keyNamespace, "v1", "Namespace", "", authNamespace), object.Ref("Namespace", "", authNamespace)
 	if owner, _, _ := have.Controller(); !have.Exists() || owner != "" {
 		c.exclusive(always, true, keyNamespace, namespace(c.set), object.ReadyWhenActive)
-		c.home, c.second = c.has(keyNamespace), c.d.IsTaken(keyNamespace)
+		c.home = c.has(keyNamespace)
 		return
 	}
 	c.step(keyNamespace)
@@ -165,8 +168,9 @@ func addTekton(c *composer, v *vault) {
 
 func addCertificates(c *composer) {
 	c.begin(conditionCertificates)
-	issuer := keyIssuer + c.spec.Certificates.Issuer
-	c.exclusive(c.certManager, true, issuer, clusterIssuer(c.spec.Certificates), object.ReadyWhen("Ready"))
+	if issuer := c.spec.Certificates.Issuer; issuer != v1alpha1.IssuerExisting {
+		c.exclusive(c.certManager, true, keyIssuer+issuer, clusterIssuer(c.spec.Certificates), object.ReadyWhen("Ready"))
+	}
 	for _, cert := range platformCertificates(c.spec.Domain, c.set) {
 		g, there := cert.gate.and(c.certManager), c.home
 		if cert.namespace != authNamespace {
@@ -185,10 +189,25 @@ func addGroups(c *composer) {
 	c.exclusive(always, true, keyOperators, operatorsRole(), object.ReadyWhenSeen)
 	c.exclusive(always, c.has(keyOperators), keyOperatorsBinding, groupBinding(operatorsName, groups.Operators), object.ReadyWhenSeen)
 	c.exclusive(always, true, keyEngineering, engineeringRole(), object.ReadyWhenSeen)
-	c.engineering = engineeringNamespaces(c.seen)
-	for _, ns := range c.engineering {
-		c.exclusive(always, c.has(keyEngineering), keyEngineeringIn+ns, engineeringBinding(ns, groups.Engineering), object.ReadyWhenSeen)
+	for _, ns := range engineeringNamespaces(c.seen) {
+		c.bindEngineering(ns)
 	}
+}
+
+// bindEngineering leaves alone what is somebody else's, and says so. Namespaces have owners of their own, and none of them
+// shall make a whole platform fail.
+func (c *composer) bindEngineering(namespace string) {
+	key, binding := keyEngineeringIn+namespace, engineeringBinding(namespace, c.spec.Groups.Engineering)
+	c.step(key)
+	theirs := c.seen.Foreign(key, binding.APIVersion, binding.Kind, namespace, binding.Name)
+	if !theirs.Exists() {
+		c.engineering = append(c.engineering, namespace)
+		c.d.AddWhen(c.has(keyEngineering), key, binding, object.ReadyWhenSeen)
+		return
+	}
+	c.reasons[key] = reasonNameTaken
+	c.d.Withdraw(key, object.Ref(binding.Kind, namespace, binding.Name), fmt.Sprintf("it exists and is %s; delete it, or the group %s has no rights there",
+		theirs.Owner(), c.spec.Groups.Engineering.Name))
 }
 
 // addApplications adds those of a wave once all of earlier ones are healthy, as Argo CD does for the children of one

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	repobinding "aphex.io/platform/apis/repobinding/v1alpha1"
 	"aphex.io/platform/functions/internal/argocd"
+	"aphex.io/platform/functions/internal/certmanager"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/rendertest"
 )
@@ -342,6 +344,11 @@ func TestEngineeringWorksInTheNamespacesThatAreThere(t *testing.T) {
 		"a namespace that is gone takes its binding along": {
 			composed: map[string]string{keyEngineering: role, keyEngineeringIn + "team-red": binding("team-red")},
 		},
+		"a binding of somebody else is left alone, and the other namespaces get theirs": {
+			composed: map[string]string{keyEngineering: role},
+			objects:  append(ns("team-blue", "team-red", "user-bob"), binding("team-red")),
+			bound:    []string{"team-blue", "user-bob"}, works: []string{"team-blue", "user-bob"},
+		},
 		"nothing is made in a namespace on its way out": {
 			composed: map[string]string{keyEngineering: role, keyEngineeringIn + "team-red": binding("team-red")},
 			objects:  []string{`{apiVersion: v1, kind: Namespace, metadata: {name: team-red, deletionTimestamp: "2026-01-16T23:15:00Z"}}`},
@@ -363,6 +370,23 @@ func TestEngineeringWorksInTheNamespacesThatAreThere(t *testing.T) {
 			require.Equal(t, c.bound, bound)
 			require.Equal(t, c.works, status(t, d).EngineeringNamespaces)
 		})
+	}
+}
+
+func TestABindingThatIsInTheWayIsToldAndNothingElseWaits(t *testing.T) {
+	w := running(t, func(_ string, o map[string]any) { work(o, nil, nil) })
+	w.Objects = append(w.Objects, byHand, `{apiVersion: v1, kind: Namespace, metadata: {name: team-red}}`,
+		`{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: platform-engineering, namespace: team-red}}`)
+	const inTheWay = "waiting for RoleBinding team-red/platform-engineering (it exists and is not managed by Aphex; delete it, or the group platform-engineering has no rights there)"
+	d := compose(t, platform(), w)
+	require.Equal(t, "Pending", d.Phase, "whoever owns a namespace must not make a whole platform fail")
+	require.Regexp(t, `^\d+ of \d+ other steps done, `+regexp.QuoteMeta(inTheWay)+`$`, d.Message)
+	for _, c := range d.Conditions {
+		if c.Type == "GroupsReady" {
+			require.Equal(t, object.Condition{Type: "GroupsReady", Status: "False", Reason: "NameTaken", Message: inTheWay}, c)
+			continue
+		}
+		require.Equal(t, object.True, c.Status, "%s: %s", c.Type, c.Message)
 	}
 }
 
@@ -490,6 +514,22 @@ func TestStatusTellsWhatIsInTheWay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnIssuerThatExistsSignsTheCertificates(t *testing.T) {
+	existing := func(s *v1alpha1.PlatformSpec) {
+		s.Certificates = v1alpha1.Certificates{Issuer: "existing", ClusterIssuer: "letsencrypt-route53"}
+	}
+	w := running(t, func(_ string, o map[string]any) { work(o, nil, nil) })
+	w.Objects = append(w.Objects, byHand)
+	d := compose(t, platform(existing), w)
+	require.False(t, d.Has(keyIssuer+"selfSigned"), "nobody needs that any more")
+	for _, key := range []string{"dex-tls", "authentik-tls", "argocd-tls", "tekton-tls"} {
+		require.Equal(t, certmanager.IssuerRef{Name: "letsencrypt-route53", Kind: "ClusterIssuer"},
+			get[certmanager.Certificate](t, d, keyCertificate+key).Spec.IssuerRef)
+	}
+	require.Equal(t, object.Condition{Type: "CertificatesReady", Status: "True", Reason: "Available"}, condition(t, d, "CertificatesReady"))
+	require.NotContains(t, get[corev1.ConfigMap](t, d, keyAuthentication).Data["authentication-configuration.yaml"], "certificateAuthority")
 }
 
 func TestSettingsComeFromTheClaim(t *testing.T) {

@@ -82,9 +82,8 @@ type composer struct {
 	set  *settings.Settings
 	spec v1alpha1.PlatformSpec
 
-	// second is whether another platform has the cluster; nothing new is made then. home is whether the namespace of Dex and
-	// Authentik is there, argoCD, tekton and certManager are what their objects pass.
-	second, home                bool
+	// home is whether the namespace of Dex and Authentik is there, argoCD, tekton and certManager are what their objects pass.
+	home                        bool
 	argoCD, tekton, certManager gate
 
 	// gates are those that were not open, by key.
@@ -98,6 +97,8 @@ type composer struct {
 	applications []v1alpha1.ApplicationStatus
 	wave         *int64
 	waveAwaits   string
+	// leaving is how many objects of another platform are still in the way.
+	leaving int
 	// engineering are the namespaces that the engineering group works in.
 	engineering []string
 }
@@ -122,11 +123,20 @@ func (c *composer) step(key string) {
 	p.keys = append(p.keys, key)
 }
 
-// exclusive is for objects that somebody else may have; such a one is left alone, and the platform fails.
+// exclusive is for objects that somebody else may have; such a one is left alone, and the platform fails, unless it is that of
+// a platform that gives way.
 func (c *composer) exclusive(g gate, when bool, key string, obj any, ready object.Readiness) {
 	c.step(key)
-	if c.pass(g, key, obj, ready) {
-		c.d.AddExclusive(when && !c.second, key, obj, ready)
+	if !c.pass(g, key, obj, ready) {
+		return
+	}
+	c.d.AddExclusive(when, key, obj, ready)
+	if !c.d.IsTaken(key) {
+		return
+	}
+	o := c.object(obj)
+	if owner, _, _ := c.seen.Get(o.String("apiVersion"), o.Kind(), o.Namespace(), o.Name()).Controller(); owner == v1alpha1.Kind {
+		c.leaving++
 	}
 }
 
@@ -139,7 +149,7 @@ func (c *composer) shared(g gate, when bool, key string, obj any) {
 	want := c.object(obj)
 	have := c.seen.Foreign(key, want.String("apiVersion"), want.Kind(), want.Namespace(), want.Name())
 	if !have.Exists() {
-		c.d.AddWhen(when && !c.second, key, obj, object.ReadyWhenSeen)
+		c.d.AddWhen(when, key, obj, object.ReadyWhenSeen)
 		return
 	}
 	ref := object.Ref(want.Kind(), want.Namespace(), want.Name())

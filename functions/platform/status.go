@@ -57,11 +57,7 @@ func (c *composer) report() {
 	}
 	waiting := c.awaited()
 	switch taken := d.Taken(); {
-	case d.IsTaken(keyNamespace):
-		// What else another platform has follows from that.
-		d.Phase, d.Failed = v1alpha1.PhaseFailed, true
-		d.Message = taken[slices.IndexFunc(taken, func(t string) bool { return strings.HasPrefix(t, "Namespace ") })] + "; a cluster has one platform"
-	case len(taken) > 0:
+	case len(taken) > c.leaving:
 		d.Phase, d.Failed = v1alpha1.PhaseFailed, true
 		d.Message = strings.Join(taken[:min(len(taken), maxTaken)], "; ")
 		if more := len(taken) - maxTaken; more > 0 {
@@ -78,12 +74,10 @@ func (c *composer) report() {
 		}
 	}
 
-	status := &v1alpha1.PlatformStatus{Phase: d.Phase, Message: d.Message}
-	d.Status = status
-	if d.IsTaken(keyNamespace) {
-		return
+	status := &v1alpha1.PlatformStatus{
+		Phase: d.Phase, Message: d.Message, Issuer: c.spec.IssuerURL(), EngineeringNamespaces: c.engineering,
 	}
-	status.Issuer, status.EngineeringNamespaces = c.spec.IssuerURL(), c.engineering
+	d.Status = status
 	if c.argoCD.state != closed {
 		status.Applications, status.Wave = c.applications, c.wave
 	}
@@ -179,16 +173,21 @@ func refuse(xr *v1alpha1.XPlatform, seen *object.Observed, problems []string) *o
 	}
 	d.Phase, d.Failed = v1alpha1.PhaseFailed, true
 	d.Message = "The spec is invalid: " + strings.Join(problems, "; ")
-	for _, condition := range []string{
-		conditionSettings, conditionNamespace, conditionSecrets, conditionLogin, conditionConfigSync, conditionArgoCDLogin,
-		conditionTekton, conditionCertificates, conditionGroups, conditionApplications,
-	} {
-		d.Conditions = append(d.Conditions, object.Condition{
-			Type: condition, Status: object.Unknown, Reason: reasonInvalidSpec, Message: "not judged while the spec is invalid",
-		})
-	}
+	d.Conditions = every(object.Condition{Status: object.Unknown, Reason: reasonInvalidSpec, Message: "not judged while the spec is invalid"})
 	status := xr.Status
 	status.Phase, status.Message = d.Phase, d.Message
 	d.Status = &status
 	return d
+}
+
+// every is each condition of a platform, all with the same to say.
+func every(c object.Condition) []object.Condition {
+	var out []object.Condition
+	for _, c.Type = range []string{
+		conditionSettings, conditionNamespace, conditionSecrets, conditionLogin, conditionConfigSync, conditionArgoCDLogin,
+		conditionTekton, conditionCertificates, conditionGroups, conditionApplications,
+	} {
+		out = append(out, c)
+	}
+	return out
 }

@@ -75,7 +75,7 @@ func (c *composer) addSyncJob(on gate, v *vault) {
 	job := syncJob(c.spec, c.set, v)
 	c.step(job.Name)
 	if c.pass(on, job.Name, job, synced) {
-		c.d.AddWhen(c.home && !c.second && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin() && c.knowsAuthentik(), job.Name, job, synced)
+		c.d.AddWhen(c.home && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin() && c.knowsAuthentik(), job.Name, job, synced)
 	}
 }
 

@@ -250,7 +250,7 @@ func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error
 	if err != nil {
 		return err
 	}
-	l.o.log("watching %d idle claims for %s", claims, l.o.idle)
+	l.o.log("watching %s while idle, for %s", claimsOf(claims), l.o.idle)
 	if err := sleep(ctx, l.o.idle); err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error
 	if err != nil {
 		return err
 	}
-	t.group(fmt.Sprintf("%d idle claims, per hour and claim, extrapolated from %s", claims, l.o.idle))
+	t.group(fmt.Sprintf("%s while idle, per hour and claim, extrapolated from %s", claimsOf(claims), l.o.idle))
 	for _, m := range []struct {
 		what  string
 		count float64
@@ -268,11 +268,23 @@ func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error
 	return nil
 }
 
-// awaitReady waits until all claims of a kind are ready.
+func claimsOf(n int) string {
+	if n == 1 {
+		return "1 claim"
+	}
+	return fmt.Sprintf("%d claims", n)
+}
+
+// awaitReady waits until all claims of a kind are ready, and plays whom they wait for.
 func (l *live) awaitReady(ctx context.Context, a api) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
+		for _, n := range a.neighbours {
+			if err := n.play(ctx, l); err != nil {
+				return err
+			}
+		}
 		list, err := l.client.Resource(a.claims).Namespace(claimNamespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err

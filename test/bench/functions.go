@@ -27,14 +27,21 @@ const (
 )
 
 // subject is one of our functions and the golden case that it is measured with, played on until it is ready: that is
-// what almost every run sees.
-type subject struct{ function, testdata string }
+// what almost every run sees. Teams are namespaces that are there as well.
+type subject struct {
+	function, testdata string
+	teams              int
+}
 
-var subjects = []subject{
-	{"organization", "everything-is-ready"},
-	{"repobinding", "fresh"},
-	{"knowledgebase", "ready"},
-	{"platform", "a-fresh-claim-makes-its-namespace-and-the-first-wave"},
+func subjects(o options) []subject {
+	const platform = "a-fresh-claim-makes-its-namespace-and-the-first-wave"
+	return []subject{
+		{"organization", "everything-is-ready", 0},
+		{"repobinding", "fresh", 0},
+		{"knowledgebase", "ready", 0},
+		{"platform", platform, 0},
+		{"platform", platform, o.teams},
+	}
 }
 
 // measured is what was seen of one server.
@@ -51,7 +58,7 @@ type measured struct {
 
 func benchFunctions(ctx context.Context, o options) (*table, error) {
 	t := &table{header: line{"", "function", "floor", "ratio", "target", ""}}
-	for _, s := range subjects {
+	for _, s := range subjects(o) {
 		if err := benchFunction(ctx, o, s, t); err != nil {
 			return nil, fmt.Errorf("function-%s: %w", s.function, err)
 		}
@@ -64,6 +71,7 @@ func benchFunction(ctx context.Context, o options, s subject, t *table) error {
 	if err != nil {
 		return err
 	}
+	situation.addTeams(s.teams)
 	fn, err := start(ctx, filepath.Join(o.root, ".cache", "bin", "function-"+s.function), streams)
 	if err != nil {
 		return err
@@ -92,7 +100,11 @@ func benchFunction(ctx context.Context, o options, s subject, t *table) error {
 	if err := measure(ctx, o, s.function, req, ours, floor); err != nil {
 		return err
 	}
-	t.group(fmt.Sprintf("%s: %d objects, request %s of which CRDs %s, answer %s", s.function, len(rsp.GetDesired().GetResources()),
+	name := s.function
+	if s.teams > 0 {
+		name = fmt.Sprintf("%s beside %d namespaces of teams", s.function, s.teams)
+	}
+	t.group(fmt.Sprintf("%s: %d objects, request %s of which CRDs %s, answer %s", name, len(rsp.GetDesired().GetResources()),
 		kibibytes(float64(proto.Size(req))), kibibytes(sizeOfCRDs(req)), kibibytes(float64(len(answer)))))
 	report(t, o.requests, ours, floor)
 	return nil

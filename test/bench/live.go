@@ -46,6 +46,10 @@ type api struct {
 	conditions []string
 	// namespaced is whether a claim makes a namespace, which takes time of its own.
 	namespaced bool
+	// single is whether there can be one claim at a time.
+	single bool
+	// neighbours are not installed, and have to report before a claim is ready.
+	neighbours []neighbour
 }
 
 // resource is one of the resources of our group.
@@ -137,12 +141,12 @@ func benchLive(ctx context.Context, o options) (err error) {
 		return err
 	}
 
-	for _, a := range []api{organizations, repoBindings, knowledgeBases} {
+	for _, a := range []api{organizations, repoBindings, knowledgeBases, platforms} {
 		if err := l.measure(ctx, a); err != nil {
 			return err
 		}
 	}
-	return nil
+	return l.benchTeams(ctx)
 }
 
 // measure compares one of our APIs beside its floors.
@@ -280,6 +284,9 @@ func (l *live) one(ctx context.Context, t *table, apis []api) (parts string, err
 // many measures all claims at once, one kind after the other, and what Crossplane does while nothing happens.
 func (l *live) many(ctx context.Context, t *table, apis []api) error {
 	names := make([]string, l.o.claims)
+	if apis[0].single {
+		names = names[:1]
+	}
 	for i := range names {
 		names[i] = fmt.Sprintf("many-%03d", i)
 	}
@@ -314,14 +321,12 @@ func (l *live) many(ctx context.Context, t *table, apis []api) error {
 		l.o.log("%d %s: the last ready after %s, gone after %s", len(names), a.claims.Resource,
 			duration(up.done.quantile(1)), duration(down.done.quantile(1)))
 	}
-	t.group(fmt.Sprintf("%d claims at once", len(names)))
-	for _, m := range []struct {
-		what  string
-		times []samples
-	}{{"applied to ready", created}, {"deleted to gone", removed}} {
-		compare(t, m.what+", median", m.times, 0.5, 0)
-		compare(t, m.what+", p99", m.times, 0.99, 0)
-		compare(t, m.what+", the last", m.times, 1, mostForAll)
+	if apis[0].single {
+		t.group("what 1 claim costs")
+	} else {
+		t.group(claimsOf(len(names)) + " at once")
+		compareAll(t, "applied to ready", created)
+		compareAll(t, "deleted to gone", removed)
 	}
 	for _, m := range []struct {
 		what string
@@ -339,6 +344,13 @@ func (l *live) many(ctx context.Context, t *table, apis []api) error {
 	}
 	t.lines = append(t.lines, rest.lines...)
 	return nil
+}
+
+// compareAll adds the lines about durations of many claims.
+func compareAll(t *table, what string, times []samples) {
+	compare(t, what+", median", times, 0.5, 0)
+	compare(t, what+", p99", times, 0.99, 0)
+	compare(t, what+", the last", times, 1, mostForAll)
 }
 
 // compare adds a line about durations.

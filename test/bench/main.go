@@ -26,6 +26,7 @@ type options struct {
 	part      string
 	requests  int
 	claims    int
+	teams     int
 	objects   int
 	// deliveries are sent to a listener that has that many bindings.
 	deliveries, bindings int
@@ -66,6 +67,7 @@ func run(ctx context.Context) (err error) {
 	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e, provider, webhooks or all")
 	flag.IntVar(&o.requests, "requests", 10_000, "requests to each function")
 	flag.IntVar(&o.claims, "claims", 200, "claims at once")
+	flag.IntVar(&o.teams, "teams", 100, "namespaces of teams beside which another one is made")
 	flag.IntVar(&o.objects, "objects", 1000, "tunnels, and records, of the provider")
 	flag.IntVar(&o.deliveries, "deliveries", 2000, "deliveries to one listener")
 	flag.IntVar(&o.bindings, "bindings", 200, "bindings of that listener")

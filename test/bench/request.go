@@ -101,6 +101,26 @@ func load(ctx context.Context, root, function, name string) (*situation, error) 
 	return s, nil
 }
 
+// addTeams makes namespaces of teams, as the API server shows them.
+func (s *situation) addTeams(n int) {
+	for i := range n {
+		name := fmt.Sprintf("team-%03d", i)
+		s.cluster = append(s.cluster, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "Namespace",
+			"metadata": map[string]any{
+				"name": name, "uid": "9d2f5e0c-7d0e-4c53-9a53-1f6c8d1b0" + name[len(name)-3:], "resourceVersion": "1000",
+				"creationTimestamp": "2026-01-16T23:15:00Z", "labels": map[string]any{"kubernetes.io/metadata.name": name},
+				"managedFields": []any{map[string]any{
+					"manager": "kubectl-create", "operation": "Update", "apiVersion": "v1", "time": "2026-01-16T23:15:00Z", "fieldsType": "FieldsV1",
+					"fieldsV1": map[string]any{"f:metadata": map[string]any{"f:labels": map[string]any{".": map[string]any{}, "f:kubernetes.io/metadata.name": map[string]any{}}}},
+				}},
+			},
+			"spec":   map[string]any{"finalizers": []any{"kubernetes"}},
+			"status": map[string]any{"phase": "Active"},
+		}})
+	}
+}
+
 func objects(path string) ([]*unstructured.Unstructured, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -73,55 +73,118 @@ func TestDriftIsRepaired(t *testing.T) {
 			require.True(t, found[kind], "no %s is composed", kind)
 		}
 	})
-	// Crossplane takes more than some fifty changes of an XR's objects in a minute for a fight, and then waits. This test is
-	// such a fight.
-	restart := func(extra ...string) {
-		require.NoError(t, cp.Restart(t.Context(), "crossplane", extra...))
-		for _, claim := range claims {
-			cp.reconcile(t, cp.xr(t, claim))
-		}
+	restartCrossplane(t, claims, "--circuit-breaker-burst=10000")
+	for _, r := range composed {
+		t.Run("changed "+string(r), func(t *testing.T) { cp.repairsChange(t, r, drift(t, cp.see(t, r))) })
 	}
-	restart("--circuit-breaker-burst=10000")
-	for what, disturb := range map[string]func(*testing.T, ref){
-		"changed": func(t *testing.T, r ref) {
-			t.Helper()
-			before := cp.see(t, r)
-			after := cp.patch(t, r, drift(t, before))
-			require.NotEqual(t, before.GetResourceVersion(), after.GetResourceVersion(), "the patch changed nothing")
-		},
-		"deleted": func(t *testing.T, r ref) {
-			t.Helper()
-			require.NoError(t, cp.client(r).Delete(t.Context(), r.name(), metav1.DeleteOptions{}))
-		},
-	} {
-		for _, r := range composed {
-			t.Run(what+" "+string(r), func(t *testing.T) {
-				before := cp.see(t, r)
-				disturb(t, r)
-				limit := repairTime
-				switch r.kind() {
-				case "Namespace":
-					limit = patience // Kubernetes takes its time to empty one.
-				case "Tunnel":
-					limit = patience // It goes after the records that point at it, and gives them time to.
-				}
-				within(t, limit, func(ctx context.Context) error {
-					now, err := cp.get(ctx, r)
-					if err != nil {
-						return err
-					}
-					if what == "deleted" && now.GetUID() == before.GetUID() {
-						return fmt.Errorf("it is the old one, deleted at %v", now.GetDeletionTimestamp())
-					}
-					return same(content(before), content(now))
-				})
-			})
-		}
+	for _, r := range composed {
+		t.Run("deleted "+string(r), func(t *testing.T) { cp.repairsDeletion(t, r) })
 	}
-	restart()
+	restartCrossplane(t, claims)
 	for _, claim := range claims {
 		cp.awaitReady(t, claim)
 	}
+}
+
+// platformDrifts are what somebody changes in objects of a platform, one of each kind and of each sort of file. Its namespace
+// comes last. A generated secret is read back, so that nobody could tell a drift; these repeat one.
+var platformDrifts = []struct {
+	of    ref
+	patch string
+}{
+	{"EnvironmentConfig aphex", `{data: {integrations: {configSync: true}}}`},
+	{"Secret auth-system/dex-environment", `{data: {AUTHENTIK_CLIENT_SECRET: bWFsbG9yeQ==}}`},
+	{"Secret argocd/argocd-oidc", `{data: {clientSecret: bWFsbG9yeQ==}}`},
+	{"ConfigMap auth-system/dex-config", `{data: {config.yaml: mallory}}`},
+	{"ConfigMap auth-system/authentik-blueprints", `{data: {aphex-platform.yaml: mallory}}`},
+	{"ConfigMap auth-system/kube-apiserver-authentication", `{data: {authentication-configuration.yaml: mallory}}`},
+	{"ConfigMap argocd/argocd-rbac-cm", `{data: {policy.csv: "g, mallory, role:admin"}}`},
+	{"ClusterIssuer selfsigned-issuer", `{spec: {selfSigned: null}}`},
+	{"Certificate auth-system/authentik-tls", `{spec: {dnsNames: [mallory.example.com]}}`},
+	{"ClusterRole platform-engineering", drifts["ClusterRole"]},
+	{"ClusterRoleBinding platform-admins", drifts["ClusterRoleBinding"]},
+	{"RoleBinding team-drift/platform-engineering", drifts["RoleBinding"]},
+	{"Application argocd/platform-ingress", `{spec: {source: {repoURL: "https://github.com/mallory/platform"}}}`},
+	{"Namespace auth-system", `{metadata: {labels: {pod-security.kubernetes.io/enforce: privileged}}}`},
+}
+
+func TestDriftOfAPlatformIsRepaired(t *testing.T) {
+	namespace := cp.namespace(t, "e2e-drift-platform")
+	cp.namespace(t, "team-drift")
+	home := cp.create(t, platform(namespace, "drift"))
+	cp.playArgoCDAndCertManager(t, home)
+	cp.settled(t, []ref{home})
+
+	t.Run("every kind that is composed drifts", func(t *testing.T) {
+		var drifting, composed []string
+		for _, d := range platformDrifts {
+			drifting = append(drifting, d.of.kind())
+		}
+		for _, r := range cp.composed(t, home) {
+			composed = append(composed, r.kind())
+		}
+		slices.Sort(composed)
+		require.ElementsMatch(t, slices.Compact(composed), slices.Compact(slices.Sorted(slices.Values(drifting))))
+	})
+	restartCrossplane(t, []ref{home}, "--circuit-breaker-burst=10000")
+	for _, d := range platformDrifts {
+		t.Run("changed "+string(d.of), func(t *testing.T) { cp.repairsChange(t, d.of, d.patch) })
+	}
+	for _, d := range platformDrifts {
+		t.Run("deleted "+string(d.of), func(t *testing.T) { cp.repairsDeletion(t, d.of) })
+	}
+	restartCrossplane(t, []ref{home})
+	cp.playArgoCDAndCertManager(t, home)
+	cp.removePlatform(t, home)
+}
+
+// restartCrossplane takes other arguments. Crossplane takes more than some fifty changes of an XR's objects in a minute for a
+// fight, and then waits; these tests are such a fight.
+func restartCrossplane(t *testing.T, claims []ref, extra ...string) {
+	t.Helper()
+	require.NoError(t, cp.Restart(t.Context(), "crossplane", extra...))
+	for _, claim := range claims {
+		cp.reconcile(t, cp.xr(t, claim))
+	}
+}
+
+// repairsChange requires that an object becomes again what it was before a patch.
+func (c *cluster) repairsChange(t *testing.T, r ref, patch string) {
+	t.Helper()
+	before := c.see(t, r)
+	after := c.patch(t, r, patch)
+	require.NotEqual(t, before.GetResourceVersion(), after.GetResourceVersion(), "the patch changed nothing")
+	within(t, repairTime, func(ctx context.Context) error {
+		now, err := c.get(ctx, r)
+		if err != nil {
+			return err
+		}
+		return same(content(before), content(now))
+	})
+}
+
+// repairsDeletion requires that an object is made anew as it was.
+func (c *cluster) repairsDeletion(t *testing.T, r ref) {
+	t.Helper()
+	before := c.see(t, r)
+	require.NoError(t, c.client(r).Delete(t.Context(), r.name(), metav1.DeleteOptions{}))
+	limit := repairTime
+	switch r.kind() {
+	case "Namespace":
+		limit = patience // Kubernetes takes its time to empty one.
+	case "Tunnel":
+		limit = patience // It goes after the records that point at it, and gives them time to.
+	}
+	within(t, limit, func(ctx context.Context) error {
+		now, err := c.get(ctx, r)
+		if err != nil {
+			return err
+		}
+		if now.GetUID() == before.GetUID() {
+			return fmt.Errorf("it is the old one, deleted at %v", now.GetDeletionTimestamp())
+		}
+		return same(content(before), content(now))
+	})
 }
 
 // drift is the patch for an object. A field that the object does not have is nobody's, and would stay.

@@ -101,11 +101,10 @@ func TestPlatform(t *testing.T) {
 	t.Run("each group has exactly its rights", groupsHaveTheirRights)
 	t.Run("engineering follows the namespaces", engineeringFollowsNamespaces)
 	t.Run("a cluster has one platform", func(t *testing.T) {
-		second := cp.create(t, claimOf("Platform", cp.namespace(t, "e2e-platform"), "second", map[string]any{
-			"gitops": map[string]any{"repoURL": "https://github.com/acme-corp/other"},
-		}, nil))
+		second := cp.create(t, anotherPlatform(cp.namespace(t, "e2e-platform"), "second"))
 		cp.awaitPhase(t, second, "Failed", "Namespace auth-system exists and is controlled by XPlatform home-", "a cluster has one platform")
 		require.Empty(t, cp.composed(t, second))
+		cp.missing(t, "ClusterIssuer acme-issuer")
 		cp.remove(t, second)
 		cp.awaitPhase(t, platformClaim, "Ready")
 	})
@@ -118,6 +117,8 @@ func TestPlatform(t *testing.T) {
 		}
 		require.False(t, allowed(t, group("platform-admins"), "", "create", "namespaces"))
 	})
+	t.Run("of two claims at the same moment one has the cluster", oneOfTwoStays)
+	t.Run("what others made is left alone", leavesOthersAlone)
 	t.Run("a platform that is made again uses the namespace and the secrets that were kept", usesWhatWasKept)
 }
 
@@ -331,6 +332,100 @@ func aLostSecretIsMadeAnewAlone(t *testing.T) {
 	})
 }
 
+// anotherPlatform would make other objects than the example, if it made any.
+func anotherPlatform(namespace, name string) *object {
+	return claimOf("Platform", namespace, name, map[string]any{
+		"gitops": map[string]any{"repoURL": "https://github.com/acme-corp/" + name},
+		"certificates": map[string]any{"issuer": "acme", "acme": map[string]any{
+			"email": "admin@example.com", "solvers": []any{map[string]any{"http01": map[string]any{"ingressClassName": "nginx"}}},
+		}},
+	}, nil)
+}
+
+// Where the namespace was made by hand, that does not tell who has the cluster.
+func oneOfTwoStays(t *testing.T) {
+	const namespace = ref("Namespace auth-system")
+	cp.awaitGone(t, namespace)
+	cp.create(t, &object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace.name()}}})
+	claims := cp.namespace(t, "e2e-two-platforms")
+	red, blue := anotherPlatform(claims, "red"), anotherPlatform(claims, "blue")
+	two := []ref{cp.create(t, red), cp.create(t, blue)}
+
+	var has, second ref
+	eventually(t, func(ctx context.Context) error {
+		has, second = "", ""
+		for _, r := range two {
+			o, err := cp.get(ctx, r)
+			if err != nil {
+				return err
+			}
+			if message := text(o, "status.message"); strings.Contains(message, "; a cluster has one platform") {
+				second = r
+			} else if areTrue(o, "NamespaceReady", "SecretsReady", "GroupsReady") == nil {
+				has = r
+			}
+		}
+		if has == "" || second == "" {
+			return fmt.Errorf("%q has the cluster, %q is the second one; red: %v; blue: %v", has, second, cp.see(t, two[0]).Object["status"], cp.see(t, two[1]).Object["status"])
+		}
+		return nil
+	})
+	cp.awaitPhase(t, second, "Failed", "exists and is controlled by XPlatform "+has.name()+"-")
+	require.Empty(t, cp.composed(t, second))
+	for _, r := range cp.composed(t, has) {
+		// Crossplane names an object before it makes it.
+		o := cp.await(t, r, func(*object) error { return nil })
+		owner := metav1.GetControllerOf(o)
+		require.NotNil(t, owner, r)
+		require.Equal(t, cp.xr(t, has), refTo("%s %s", owner.Kind, owner.Name), r)
+	}
+
+	cp.remove(t, has)
+	cp.await(t, second, func(o *object) error { return areTrue(o, "NamespaceReady", "SecretsReady", "GroupsReady") })
+	require.NotEmpty(t, cp.composed(t, second))
+	cp.remove(t, second)
+	cp.see(t, namespace)
+	cp.remove(t, namespace)
+}
+
+func leavesOthersAlone(t *testing.T) {
+	theirs := []ref{
+		cp.create(t, &object{Object: map[string]any{
+			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": map[string]any{"name": "tekton-admin"},
+			"rules": []any{map[string]any{"apiGroups": []any{"tekton.dev"}, "resources": []any{"tasks"}, "verbs": []any{"get"}}},
+		}}),
+		cp.create(t, &object{Object: map[string]any{
+			"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": map[string]any{"namespace": "argocd", "name": "platform-ingress-controller"},
+			"spec": map[string]any{"project": "default", "destination": map[string]any{"server": "https://kubernetes.default.svc"},
+				"source": map[string]any{"repoURL": "https://github.com/others/platform", "path": "."}},
+		}}),
+	}
+	var before []*object
+	for _, r := range theirs {
+		before = append(before, cp.see(t, r))
+	}
+	claim := cp.create(t, anotherPlatform(cp.namespace(t, "e2e-platform-others"), "others"))
+	cp.awaitPhase(t, claim, "Failed", string(theirs[0])+" exists and is not managed by Aphex", string(theirs[1])+" exists and is not managed by Aphex", "delete or rename what is in the way")
+	cp.await(t, claim, func(o *object) error { return areTrue(o, "NamespaceReady", "SecretsReady", "GroupsReady") })
+	for _, r := range theirs {
+		require.NotContains(t, cp.composed(t, claim), r)
+	}
+	cp.removePlatform(t, claim)
+	for i, r := range theirs {
+		require.Equal(t, before[i], cp.see(t, r))
+	}
+}
+
+// areTrue is a check of conditions.
+func areTrue(o *object, conditions ...string) error {
+	for _, c := range conditions {
+		if status, _, message := condition(o, c); status != "True" {
+			return fmt.Errorf("%s is %q: %s", c, status, message)
+		}
+	}
+	return nil
+}
+
 func usesWhatWasKept(t *testing.T) {
 	const namespace, kept = ref("Namespace auth-system"), ref("Secret auth-system/authentik-postgresql")
 	cp.awaitGone(t, namespace)
@@ -449,4 +544,31 @@ func engineeringFollowsNamespaces(t *testing.T) {
 
 	cp.namespace(t, "team-plat-blue")
 	reach(t, map[string]bool{"team-plat-blue": true, "user-plat-bob": true})
+
+	t.Run("a binding of somebody else keeps nobody else from theirs", func(t *testing.T) {
+		// As the namespace of a pipeline it is nobody's concern, so that the binding is there first.
+		_, err := cp.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{Name: "team-plat-red", Labels: map[string]string{"aphex/tenant": "team-plat-red"}},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		cp.cleanUp(t, "Namespace team-plat-red")
+		theirs := cp.create(t, &object{Object: map[string]any{
+			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": map[string]any{"namespace": "team-plat-red", "name": "platform-engineering"},
+			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+			"subjects": []any{map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "red"}},
+		}})
+		before := cp.see(t, theirs)
+		cp.patch(t, "Namespace team-plat-red", "metadata: {labels: {aphex/tenant: null}}")
+		o := cp.awaitPhase(t, platformClaim, "Pending", "waiting for RoleBinding team-plat-red/platform-engineering (it exists and is not managed by Aphex")
+		status, reason, message := condition(o, "GroupsReady")
+		require.Equal(t, "False NameTaken", status+" "+reason, message)
+
+		cp.namespace(t, "team-plat-green")
+		reach(t, map[string]bool{"team-plat-green": true, "team-plat-blue": true, "team-plat-red": false})
+		require.Equal(t, before, cp.see(t, theirs))
+
+		cp.remove(t, theirs)
+		reach(t, map[string]bool{"team-plat-red": true})
+		cp.awaitPhase(t, platformClaim, "Ready")
+	})
 }

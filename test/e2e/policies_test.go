@@ -346,6 +346,45 @@ func TestWhatBoundsAPipelineIsThePlatforms(t *testing.T) {
 }
 
 // Crossplane holds neither escalate nor bind, so the API server itself keeps it from granting what it does not hold.
+// Whoever manages bindings in a namespace of a team could otherwise keep Crossplane from reconciling the platform.
+func TestTheBindingsOfTeamsAreThePlatforms(t *testing.T) {
+	const refused = "the binding platform-engineering is the platform's"
+	policyBind(t, "cluster-admin", "patch", "/namespaces", policyAdmin, policyArgoCD)
+	team := cp.namespace(t, "team-policy")
+	elsewhere := cp.namespace(t, "policy-team")
+	binding := func(name string) *rbacv1.RoleBinding {
+		return &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"crossplane.io/composition-resource-name": "engineering-in-team-policy"}},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
+		}
+	}
+	for name, c := range map[string]struct {
+		as              user
+		namespace, name string
+		want            []string
+	}{
+		"a service account makes it":                  {policyArgoCD, team, "platform-engineering", []string{refused}},
+		"a service account makes another one":         {policyArgoCD, team, "engineering", nil},
+		"a service account makes it where no team is": {policyArgoCD, elsewhere, "platform-engineering", nil},
+		"a cluster administrator makes it":            {policyAdmin, team, "platform-engineering", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.as.client(t).RbacV1().RoleBindings(c.namespace).Create(t.Context(), binding(c.name), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			policyRequire(t, err, c.want)
+		})
+	}
+	t.Run("it is neither changed nor deleted", func(t *testing.T) {
+		_, err := policyRoot.client(t).RbacV1().RoleBindings(team).Create(t.Context(), binding("platform-engineering"), metav1.CreateOptions{})
+		require.NoError(t, err)
+		bindings := policyArgoCD.client(t).RbacV1().RoleBindings(team)
+		_, err = bindings.Patch(t.Context(), "platform-engineering", types.MergePatchType, []byte(`{"metadata":{"annotations":null}}`), metav1.PatchOptions{})
+		policyRequire(t, err, []string{refused})
+		policyRequire(t, bindings.Delete(t.Context(), "platform-engineering", metav1.DeleteOptions{}), []string{refused})
+		policyRequire(t, bindings.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}), []string{refused})
+	})
+	t.Run("a namespace that goes takes it along", func(t *testing.T) { cp.remove(t, refTo("Namespace %s", team)) })
+}
+
 func TestCrossplaneGrantsWhatTenantsNeedAndNoMore(t *testing.T) {
 	admin, crossplane := policyRoot.client(t), policyCrossplane.client(t)
 	namespace := policyNamespace(t, admin, nil)

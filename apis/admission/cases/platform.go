@@ -23,6 +23,8 @@ func platforms() []Case {
 		address    = `must be an e-mail address such as "admin@example.com"`
 		known      = "must name only the groups of this platform, by spec.groups.*.name"
 		acme       = "must be given where issuer is acme, and only there"
+		existing   = "must be given where issuer is existing, and only there"
+		http01     = "must have either ingressClassName or gatewayHTTPRoute"
 		hours      = `must be hours such as "2160h"`
 		renewal    = "must be shorter than duration, which is 2160h where it is not given"
 		solver     = "must have either http01 or dns01"
@@ -73,6 +75,8 @@ func platforms() []Case {
 		{Name: "certificates of 90 days that are renewed an hour after they were made", Patch: certificates("renewBefore: 2159h")},
 		{Name: "certificates of a day", Patch: certificates("duration: 24h")},
 		{Name: "certificates of Let's Encrypt", Patch: solvers("{dnsZones: [acme-corp.com], dns01: {apiTokenSecretRef: {name: cloudflare, key: api-token}}}, {http01: {ingressClassName: nginx}}")},
+		{Name: "certificates of Let's Encrypt through a gateway", Patch: solvers("{http01: {gatewayHTTPRoute: {parentRefs: [{namespace: gateways, name: public.v1, sectionName: http}, {namespace: gateways, name: other}]}}}")},
+		{Name: "certificates of an issuer that exists", Patch: certificates("issuer: existing, clusterIssuer: letsencrypt.route53")},
 		{Name: "settings of all claims", Patch: "spec: {settings: {webhookDomain: hooks.acme-corp.com, cloudflared: {replicas: 3}}}"},
 		{Name: "other manifests later", Update: true, Patch: gitops("repoURL: https://github.com/acme-corp/platform-2")},
 
@@ -149,6 +153,15 @@ func platforms() []Case {
 		{Name: "a solver of neither kind", Patch: solvers("{dnsZones: [acme-corp.com]}"), Want: solver},
 		{Name: "a solver of both kinds", Patch: solvers("{http01: {ingressClassName: nginx}, dns01: {apiTokenSecretRef: {name: cloudflare, key: token}}}"), Want: solver},
 		{Name: "a solver of an ingress class that is no name", Patch: solvers("{http01: {ingressClassName: Nginx}}"), Want: "must be a DNS label, the name of an IngressClass"},
+		{Name: "a solver through neither an ingress nor a gateway", Patch: solvers("{http01: {}}"), Want: http01},
+		{Name: "a solver through an ingress and a gateway", Patch: solvers("{http01: {ingressClassName: nginx, gatewayHTTPRoute: {parentRefs: [{namespace: gateways, name: public}]}}}"), Want: http01},
+		{Name: "a solver through no gateway", Patch: solvers("{http01: {gatewayHTTPRoute: {parentRefs: []}}}"), Want: "spec.certificates.acme.solvers[0].http01.gatewayHTTPRoute.parentRefs in body should have at least 1 items"},
+		{Name: "a gateway in no namespace", Patch: solvers("{http01: {gatewayHTTPRoute: {parentRefs: [{name: public}]}}}"), Want: "spec.certificates.acme.solvers[0].http01.gatewayHTTPRoute.parentRefs[0].namespace: Required value"},
+		{Name: "a gateway of a name that is none", Patch: solvers("{http01: {gatewayHTTPRoute: {parentRefs: [{namespace: gateways, name: Public}]}}}"), Want: "must be the name of a Gateway"},
+		{Name: "a listener of a name that is none", Patch: solvers("{http01: {gatewayHTTPRoute: {parentRefs: [{namespace: gateways, name: public, sectionName: 'http/1'}]}}}"), Want: "must be the name of a listener"},
+		{Name: "an issuer that exists without its name", Patch: certificates("issuer: existing"), Want: existing},
+		{Name: "an issuer that nobody uses", Patch: certificates("clusterIssuer: letsencrypt"), Want: existing},
+		{Name: "an issuer of a name that is none", Patch: certificates("issuer: existing, clusterIssuer: 'letsencrypt '"), Want: "must be the name of a ClusterIssuer"},
 		{Name: "an ACME server over plain HTTP", Patch: certificates("issuer: acme, acme: {server: 'http://acme.local', email: ops@acme-corp.com, solvers: [{http01: {ingressClassName: nginx}}]}"), Want: "must be the https:// URL of an ACME directory"},
 		{Name: "an ACME account without an address", Patch: certificates("issuer: acme, acme: {email: ops, solvers: [{http01: {ingressClassName: nginx}}]}"), Want: address},
 		{Name: "certificates for days", Patch: certificates("duration: 90d"), Want: hours},

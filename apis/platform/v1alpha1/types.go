@@ -36,6 +36,7 @@ const (
 const (
 	IssuerSelfSigned = "selfSigned"
 	IssuerACME       = "acme"
+	IssuerExisting   = "existing"
 )
 
 // PlatformSpec is what the platform team asks for. WithDefaults fills in what is absent.
@@ -164,8 +165,10 @@ type User struct {
 
 // Certificates says who signs the platform's certificates, and for how long.
 type Certificates struct {
-	// Issuer is selfSigned or acme.
+	// Issuer is selfSigned, acme or existing.
 	Issuer string `json:"issuer,omitempty"`
+	// ClusterIssuer is the name of the issuer that exists, there exactly for the issuer existing.
+	ClusterIssuer string `json:"clusterIssuer,omitempty"`
 	// Duration and RenewBefore are hours such as 2160h; empty stands for cert-manager's own.
 	Duration    string `json:"duration,omitempty"`
 	RenewBefore string `json:"renewBefore,omitempty"`
@@ -187,9 +190,22 @@ type Solver struct {
 	DNS01    *DNS01   `json:"dns01,omitempty"`
 }
 
-// HTTP01 answers on the host itself.
+// HTTP01 answers on the host itself: through either an ingress or a gateway.
 type HTTP01 struct {
-	IngressClassName string `json:"ingressClassName"`
+	IngressClassName string            `json:"ingressClassName,omitempty"`
+	GatewayHTTPRoute *GatewayHTTPRoute `json:"gatewayHTTPRoute,omitempty"`
+}
+
+// GatewayHTTPRoute answers through Gateways.
+type GatewayHTTPRoute struct {
+	ParentRefs []ParentRef `json:"parentRefs"`
+}
+
+// ParentRef is a Gateway, or one listener of it.
+type ParentRef struct {
+	Namespace   string `json:"namespace"`
+	Name        string `json:"name"`
+	SectionName string `json:"sectionName,omitempty"`
 }
 
 // DNS01 answers with a record at Cloudflare.

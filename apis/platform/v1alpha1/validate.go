@@ -14,6 +14,7 @@ import (
 
 var (
 	host        = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$`)
+	subdomain   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	repository  = regexp.MustCompile(`^(https://|ssh://|git@)[!-~]+$`)
 	revision    = regexp.MustCompile(`^[A-Za-z0-9][!-~]*$`)
 	path        = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
@@ -32,6 +33,9 @@ var (
 	secretKey   = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 	groupName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 )
+
+// dnsSubdomain says how Kubernetes names most objects.
+const dnsSubdomain = "lower-case letters, digits and hyphens, in parts joined by dots"
 
 // syncOption matches what Argo CD documents for whole applications, see
 // https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/. It ignores everything else without a word.
@@ -228,8 +232,12 @@ func (a Auth) validate(p *rules.Problems, groups Groups) {
 }
 
 func (c Certificates) validate(p *rules.Problems) {
-	p.Add(slices.Contains([]string{IssuerSelfSigned, IssuerACME}, c.Issuer), "spec.certificates.issuer", "must be selfSigned or acme")
+	p.Add(slices.Contains([]string{IssuerSelfSigned, IssuerACME, IssuerExisting}, c.Issuer), "spec.certificates.issuer", "must be selfSigned, acme or existing")
 	p.Add((c.Issuer == IssuerACME) == (c.ACME != nil), "spec.certificates.acme", "must be given where issuer is acme, and only there")
+	p.Add((c.Issuer == IssuerExisting) == (c.ClusterIssuer != ""), "spec.certificates.clusterIssuer", "must be given where issuer is existing, and only there")
+	if c.ClusterIssuer != "" {
+		p.Text("spec.certificates.clusterIssuer", c.ClusterIssuer, 253, subdomain, "must be the name of a ClusterIssuer: "+dnsSubdomain)
+	}
 	for field, value := range map[string]string{"duration": c.Duration, "renewBefore": c.RenewBefore} {
 		p.Add(value == "" || hours.MatchString(value), "spec.certificates."+field, `must be hours such as "2160h"`)
 	}
@@ -267,11 +275,31 @@ func (s Solver) validate(p *rules.Problems, at string) {
 	}
 	p.Add(distinct(s.DNSZones), at+".dnsZones", "must name each zone only once")
 	if s.HTTP01 != nil {
-		p.Text(at+".http01.ingressClassName", s.HTTP01.IngressClassName, 63, rules.DNSLabel, "must be a DNS label, the name of an IngressClass")
+		s.HTTP01.validate(p, at+".http01")
 	}
 	if s.DNS01 != nil {
 		p.Text(at+".dns01.apiTokenSecretRef.name", s.DNS01.APITokenSecretRef.Name, 63, rules.DNSLabel, "must be a DNS label, the name of a Secret")
 		p.Text(at+".dns01.apiTokenSecretRef.key", s.DNS01.APITokenSecretRef.Key, 63, secretKey, "must be a key of a Secret")
+	}
+}
+
+func (h HTTP01) validate(p *rules.Problems, at string) {
+	p.Add((h.IngressClassName != "") != (h.GatewayHTTPRoute != nil), at, "must have either ingressClassName or gatewayHTTPRoute")
+	if h.IngressClassName != "" {
+		p.Text(at+".ingressClassName", h.IngressClassName, 63, rules.DNSLabel, "must be a DNS label, the name of an IngressClass")
+	}
+	if h.GatewayHTTPRoute == nil {
+		return
+	}
+	at += ".gatewayHTTPRoute.parentRefs"
+	p.Count(at, len(h.GatewayHTTPRoute.ParentRefs), 1, 10)
+	for i, parent := range h.GatewayHTTPRoute.ParentRefs {
+		at := fmt.Sprintf("%s[%d]", at, i)
+		p.Text(at+".namespace", parent.Namespace, 63, rules.DNSLabel, "must be a DNS label, the namespace of a Gateway")
+		p.Text(at+".name", parent.Name, 253, subdomain, "must be the name of a Gateway: "+dnsSubdomain)
+		if parent.SectionName != "" {
+			p.Text(at+".sectionName", parent.SectionName, 253, subdomain, "must be the name of a listener: "+dnsSubdomain)
+		}
 	}
 }
 

@@ -55,14 +55,27 @@ type Selector struct {
 	DNSZones []string `json:"dnsZones"`
 }
 
-// HTTP01 answers on the host itself.
+// HTTP01 answers on the host itself, which is reached in one of these ways.
 type HTTP01 struct {
-	Ingress Ingress `json:"ingress"`
+	Ingress          *Ingress          `json:"ingress,omitempty"`
+	GatewayHTTPRoute *GatewayHTTPRoute `json:"gatewayHTTPRoute,omitempty"`
 }
 
-// Ingress is how the host is reached.
+// Ingress is a class of ingresses.
 type Ingress struct {
 	IngressClassName string `json:"ingressClassName"`
+}
+
+// GatewayHTTPRoute makes an HTTPRoute at Gateways, beside the certificate.
+type GatewayHTTPRoute struct {
+	ParentRefs []ParentRef `json:"parentRefs"`
+}
+
+// ParentRef is a Gateway, or one listener of it.
+type ParentRef struct {
+	Namespace   string `json:"namespace"`
+	Name        string `json:"name"`
+	SectionName string `json:"sectionName,omitempty"`
 }
 
 // DNS01 answers with a DNS record.

@@ -147,18 +147,7 @@ func (o *Observed) taken(key string, want Object) (owner string, taken bool) {
 	if !have.Exists() {
 		return "", false
 	}
-	if kind, name, _ := have.Controller(); kind != "" {
-		return "controlled by " + Ref(kind, "", name) + claim(have), true
-	}
-	return "not managed by Aphex", true
-}
-
-// claim names the claim behind an object that Crossplane composed, since its users know no other name.
-func claim(o Object) string {
-	if name := o.Label("crossplane.io/claim-name"); name != "" {
-		return " of claim " + o.Label("crossplane.io/claim-namespace") + "/" + name
-	}
-	return ""
+	return have.Owner(), true
 }
 
 // Hold emits an observed object again as it is, for a run whose input no longer says how it should look. An object

@@ -130,6 +130,19 @@ func (o Object) Controller() (kind, name, uid string) {
 	return "", "", ""
 }
 
+// Owner tells in words whose the object is. It names the claim behind what Crossplane composed, since its users know no other name.
+func (o Object) Owner() string {
+	kind, name, _ := o.Controller()
+	if kind == "" {
+		return "not managed by Aphex"
+	}
+	owner := "controlled by " + Ref(kind, "", name)
+	if claim := o.Label("crossplane.io/claim-name"); claim != "" {
+		owner += " of claim " + o.Label("crossplane.io/claim-namespace") + "/" + claim
+	}
+	return owner
+}
+
 // Map is a copy of the object as unstructured content, whole numbers as int64.
 func (o Object) Map() map[string]any {
 	if o.fields == nil {
