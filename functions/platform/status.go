@@ -78,7 +78,7 @@ func (c *composer) report() {
 		}
 	}
 
-	status := &v1alpha1.PlatformStatus{Phase: d.Phase, Message: d.Message}
+	status := &v1alpha1.PlatformStatus{Phase: d.Phase, Message: d.Message, AuthentikGroups: c.told}
 	d.Status = status
 	if d.IsTaken(keyNamespace) {
 		return

@@ -221,7 +221,7 @@ func TestAJobTellsWhatCameOfIt(t *testing.T) {
 		ready  bool
 		why    string
 	}{
-		"it runs":         {batchv1.JobStatus{Active: 1}, false, "it is connecting Authentik and Dex"},
+		"it runs":         {batchv1.JobStatus{Active: 1}, false, "it is connecting Authentik and Dex; the log of its pod says what it waits for"},
 		"it has ended":    {condition("Complete", "CompletionsReached", ""), true, ""},
 		"it was too slow": {condition("Failed", "DeadlineExceeded", ""), false, "it failed: it did not get to an end (DeadlineExceeded); see its events and those of its pods; delete it to try again"},
 		"the program says why": {
