@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
@@ -69,8 +71,8 @@ func authenticationConfiguration(spec v1alpha1.PlatformSpec, authority string) a
 					Message:    "the claim groups must be a list of names",
 				},
 				{
-					Expression: `has(claims.iat) && claims.iat <= claims.exp && claims.exp - claims.iat <= 86400`,
-					Message:    "the claims iat and exp must be at most 24 hours apart",
+					Expression: fmt.Sprintf("has(claims.iat) && claims.iat <= claims.exp && claims.exp - claims.iat <= %d", tokenHours*60*60),
+					Message:    fmt.Sprintf("the claims iat and exp must be at most %d hours apart", tokenHours),
 				},
 			},
 			ClaimMappings: jwtMappings{

@@ -38,9 +38,9 @@ type blueprintMetadata struct {
 // unless all its conditions hold.
 type blueprintEntry struct {
 	Model       string         `yaml:"model"`
-	ID          string         `yaml:"id"`
+	ID          string         `yaml:"id,omitempty"`
 	Conditions  []*yaml.Node   `yaml:"conditions,omitempty"`
-	Identifiers map[string]any `yaml:"identifiers"`
+	Identifiers map[string]any `yaml:"identifiers,omitempty"`
 	Attrs       map[string]any `yaml:"attrs"`
 }
 
@@ -60,6 +60,9 @@ func authentikBlueprint(spec v1alpha1.PlatformSpec, retired []string) blueprint 
 			// Apply it without being asked.
 			Labels: map[string]string{"blueprints.goauthentik.io/instantiate": "true"},
 		},
+	}
+	for _, name := range authentikDefaults() {
+		b.Entries = append(b.Entries, applyFirst(name))
 	}
 	people := spec.Auth.Users
 	for _, u := range people {
@@ -87,6 +90,26 @@ func authentikBlueprint(spec v1alpha1.PlatformSpec, retired []string) blueprint 
 	return b
 }
 
+// authentikDefaults are the names of those of Authentik's own blueprints that make what dexProvider finds. Its certificate is in
+// none: Authentik makes that before it applies any.
+func authentikDefaults() []string {
+	return []string{
+		"Default - Provider authorization flow (implicit consent)",
+		"Default - Provider invalidation flow",
+		"System - OAuth2 Provider - Scopes",
+	}
+}
+
+// applyFirst has Authentik apply another blueprint before the entries that follow. A new Authentik applies all files at once, in
+// no order, and does not try one again that found nothing until it looks for files the next time. That there is no such
+// blueprint is no error, since its objects may be there all the same.
+func applyFirst(name string) blueprintEntry {
+	return blueprintEntry{
+		Model: "authentik_blueprints.metaapplyblueprint",
+		Attrs: map[string]any{"identifiers": map[string]string{"name": name}, "required": false},
+	}
+}
+
 // authentikGroup has exactly those people who name it. The list is the group's, not each person's, since Authentik replaces it
 // as a whole: that takes out whoever is named no more. Without a list of people, nobody is put in or taken out.
 func authentikGroup(name string, superuser bool, people []v1alpha1.User) blueprintEntry {
@@ -111,27 +134,33 @@ func retiredGroup(name string, people []v1alpha1.User) blueprintEntry {
 	return e
 }
 
-// retiredGroups are the groups of the blueprint as it is in the cluster whose names the spec gives no more, sorted. They stay
-// there, since nobody knows whether Authentik has read it.
-func retiredGroups(groups v1alpha1.Groups, before object.Object) []string {
+// toldGroups are the groups that Authentik was told to have: those of the blueprint as it is in the cluster, and those that the
+// status has already, which outlives a blueprint that somebody deletes or spoils. They are sorted.
+func toldGroups(already []string, blueprint object.Object) []string {
 	var file struct {
 		Entries []struct {
 			Model       string
 			Identifiers struct{ Name string }
 		}
 	}
-	if yaml.Unmarshal([]byte(before.String("data", blueprintFile)), &file) != nil {
-		return nil // It is not as it was written, and is written anew.
-	}
-	var retired []string
-	for _, e := range file.Entries {
-		name := e.Identifiers.Name
-		if e.Model == groupModel && name != groups.Admins.Name && name != groups.Operators.Name && name != groups.Engineering.Name {
-			retired = append(retired, name)
+	told := slices.Clone(already)
+	if yaml.Unmarshal([]byte(blueprint.String("data", blueprintFile)), &file) == nil {
+		for _, e := range file.Entries {
+			if e.Model == groupModel && e.Identifiers.Name != "" {
+				told = append(told, e.Identifiers.Name)
+			}
 		}
 	}
-	slices.Sort(retired)
-	return slices.Compact(retired)
+	slices.Sort(told)
+	return slices.Compact(told)
+}
+
+// retiredGroups are those of them whose names the spec gives no more. They stay in the blueprint, since nobody knows whether
+// Authentik has read it.
+func retiredGroups(groups v1alpha1.Groups, told []string) []string {
+	return slices.DeleteFunc(slices.Clone(told), func(name string) bool {
+		return name == groups.Admins.Name || name == groups.Operators.Name || name == groups.Engineering.Name
+	})
 }
 
 // authentikUser is a person. Whether the account is active is left to Authentik's administrators.
@@ -173,8 +202,9 @@ func dexProvider(spec v1alpha1.PlatformSpec) blueprintEntry {
 			"issuer_mode":                "per_provider",
 			"sub_mode":                   "hashed_user_id",
 			"property_mappings": []*yaml.Node{
-				find("authentik_providers_oauth2.scopemapping", "managed", "goauthentik.io/providers/oauth2/scope-openid"),
-				find("authentik_providers_oauth2.scopemapping", "managed", "goauthentik.io/providers/oauth2/scope-profile"),
+				managedScope("openid"),
+				managedScope("profile"),
+				managedScope("offline_access"),
 				keyOf("scope-email"),
 				keyOf("scope-groups"),
 			},
@@ -182,6 +212,11 @@ func dexProvider(spec v1alpha1.PlatformSpec) blueprintEntry {
 			"grant_types": []string{"authorization_code", "refresh_token"},
 		},
 	}
+}
+
+// managedScope is one of the scope mappings that come with Authentik.
+func managedScope(scope string) *yaml.Node {
+	return find("authentik_providers_oauth2.scopemapping", "managed", "goauthentik.io/providers/oauth2/scope-"+scope)
 }
 
 func groupID(name string) string { return "group-" + name }
@@ -204,8 +239,7 @@ func find(model, field, value string) *yaml.Node {
 
 func text(value string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: value} }
 
-// blueprintConfigMap replaces the one that is there before, if any.
-func blueprintConfigMap(spec v1alpha1.PlatformSpec, before object.Object) *corev1.ConfigMap {
-	text := yamlText(authentikBlueprint(spec, retiredGroups(spec.Groups, before)))
+func blueprintConfigMap(spec v1alpha1.PlatformSpec, told []string) *corev1.ConfigMap {
+	text := yamlText(authentikBlueprint(spec, retiredGroups(spec.Groups, told)))
 	return configMap(authNamespace, blueprintName, map[string]string{blueprintFile: text})
 }

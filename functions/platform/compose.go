@@ -64,7 +64,7 @@ func Compose(xr *v1alpha1.XPlatform, seen *object.Observed) (*object.Desired, er
 	if err != nil {
 		return nil, err
 	}
-	addLogin(c)
+	addLogin(c, xr.Status.AuthentikGroups)
 	addConfigSync(c, secrets)
 	addArgoCDLogin(c, secrets)
 	addTekton(c, secrets)
@@ -133,10 +133,13 @@ func addSecrets(c *composer) (*vault, error) {
 	return v, nil
 }
 
-func addLogin(c *composer) {
+// addLogin adds the files of those who take part in a login. Of the groups that Authentik was told to have already some may be
+// the platform's no more.
+func addLogin(c *composer, told []string) {
 	c.begin(conditionLogin)
 	c.exclusive(always, c.home, keyDexConfig, dexConfigMap(c.spec), object.ReadyWhenSeen)
-	c.exclusive(always, c.home, keyBlueprint, blueprintConfigMap(c.spec, c.seen.Composed(keyBlueprint)), object.ReadyWhenSeen)
+	c.told = toldGroups(told, c.seen.Composed(keyBlueprint))
+	c.exclusive(always, c.home, keyBlueprint, blueprintConfigMap(c.spec, c.told), object.ReadyWhenSeen)
 	authority, lacking := c.dexAuthority()
 	file := authenticationConfigMap(c.spec, authority)
 	if have := c.seen.Composed(keyAuthentication); lacking != "" && holdsAuthority(have) {

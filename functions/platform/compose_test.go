@@ -426,7 +426,7 @@ func TestGroupsHaveExactlyTheirRights(t *testing.T) {
 	}
 	tekton := func(verbs string) []string {
 		out := []string{"/pods: get list watch", "/pods/log: get list watch"}
-		for _, r := range []string{"pipelines", "pipelineruns", "tasks", "taskruns", "customruns", "stepactions", "verificationpolicies"} {
+		for _, r := range rendertest.Resources(t, "tekton.dev") {
 			out = append(out, "tekton.dev/"+r+": "+verbs)
 		}
 		return out

@@ -101,6 +101,8 @@ type composer struct {
 	leaving int
 	// engineering are the namespaces that the engineering group works in.
 	engineering []string
+	// told are the groups that Authentik was told to have.
+	told []string
 }
 
 func newComposer(spec v1alpha1.PlatformSpec, set *settings.Settings, seen *object.Observed) *composer {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,9 @@ const (
 	kubernetesClientID = "kubernetes"
 	dexClientID        = "dex-client"
 )
+
+// tokenHours is for how long a token of Dex is good; the API server lets in none that lasts longer.
+const tokenHours = 24
 
 // The variables from which Dex takes its secrets.
 const (
@@ -150,8 +154,9 @@ func dexConfiguration(spec v1alpha1.PlatformSpec) dexConfig {
 				ClientID:           dexClientID,
 				ClientSecret:       "$" + authentikSecretEnv,
 				RedirectURI:        callbackURL(spec),
-				Scopes:             []string{"openid", "profile", "email", "groups"},
-				GetUserInfo:        true,
+				// Without offline_access Authentik gives Dex no refresh token, and Dex could refresh nobody's.
+				Scopes:      []string{"openid", "profile", "email", "groups", "offline_access"},
+				GetUserInfo: true,
 				// Authentik does not verify addresses: its administrators set them.
 				InsecureSkipEmailVerified: true,
 				// Insecure, as Dex says, since groups are as old as the last login.
@@ -160,7 +165,7 @@ func dexConfiguration(spec v1alpha1.PlatformSpec) dexConfig {
 			},
 		}},
 		Expiry: dexExpiry{
-			SigningKeys: "6h", IDTokens: "24h",
+			SigningKeys: "6h", IDTokens: fmt.Sprintf("%dh", tokenHours),
 			RefreshTokens: dexRefreshTokens{ValidIfNotUsedFor: "2160h", AbsoluteLifetime: "3960h"},
 		},
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -205,10 +204,17 @@ func TestDexTakesItsConfigurationAndFindsWhatItRefersTo(t *testing.T) {
 			require.False(t, config.InsecureSkipVerify)
 			require.Equal(t, 1, strings.Count(text, "$"), "what is expanded is the secret alone")
 
-			for _, d := range []string{file.Expiry.SigningKeys, file.Expiry.IDTokens, file.Expiry.RefreshTokens.ValidIfNotUsedFor, file.Expiry.RefreshTokens.AbsoluteLifetime} {
-				long, err := time.ParseDuration(d)
-				require.NoError(t, err)
-				require.Positive(t, long)
+			require.Equal(t, []string{"openid", "profile", "email", "groups", "offline_access"}, config.Scopes)
+
+			for what, c := range map[string]struct{ want, have string }{
+				"keys that sign":              {"6h", file.Expiry.SigningKeys},
+				"tokens":                      {"24h", file.Expiry.IDTokens},
+				"refresh tokens without use":  {"2160h", file.Expiry.RefreshTokens.ValidIfNotUsedFor},
+				"refresh tokens, used or not": {"3960h", file.Expiry.RefreshTokens.AbsoluteLifetime},
+				"logins that are not ended":   {"", file.Expiry.AuthRequests},
+				"a refresh token used twice":  {"", file.Expiry.RefreshTokens.ReuseInterval},
+			} {
+				require.Equal(t, c.want, c.have, what)
 			}
 		})
 	}

@@ -75,7 +75,7 @@ func (c *composer) report() {
 	}
 
 	status := &v1alpha1.PlatformStatus{
-		Phase: d.Phase, Message: d.Message, Issuer: c.spec.IssuerURL(), EngineeringNamespaces: c.engineering,
+		Phase: d.Phase, Message: d.Message, Issuer: c.spec.IssuerURL(), EngineeringNamespaces: c.engineering, AuthentikGroups: c.told,
 	}
 	d.Status = status
 	if c.argoCD.state != closed {

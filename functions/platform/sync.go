@@ -37,9 +37,11 @@ const (
 	syncTokenDir     = "/etc/config-sync/authentik"
 	syncSecretDir    = "/etc/config-sync/dex"
 	syncAuthorityDir = "/etc/config-sync/authentik-tls"
-	// syncPatience is how long one pod waits for Authentik and Dex, and syncDeadline is for all pods together, in seconds.
-	syncPatience = "1h"
-	syncDeadline = 2 * 60 * 60
+	// syncPatience is how long one pod waits for Authentik and Dex, and syncDeadline is for all pods together, in seconds. The
+	// Job is there before their images are, or what Git lacks is, and Authentik looks only once an hour for blueprints that it
+	// could not apply.
+	syncPatience = "24h"
+	syncDeadline = 48 * 60 * 60
 )
 
 // addConfigSync adds what connects Authentik and Dex once both are about to be deployed.
@@ -248,7 +250,7 @@ func synced(o object.Object) (bool, string) {
 	case failed.Status == object.True:
 		return false, "it failed: " + syncFailure(failed) + "; delete it to try again"
 	default:
-		return false, "it is connecting Authentik and Dex"
+		return false, "it is connecting Authentik and Dex; the log of its pod says what it waits for"
 	}
 }
 

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -195,6 +197,19 @@ func TestAnotherJobIsMadeForAnotherThingToConnect(t *testing.T) {
 	}
 }
 
+// The Job is there as soon as Argo CD knows of Authentik. Then images are pulled and a database is made, and blueprints that could
+// not be applied are tried again once an hour.
+func TestTheJobOutlastsASlowFirstInstallation(t *testing.T) {
+	job := syncJob(v1alpha1.PlatformSpec{}.WithDefaults(), settings.Defaults(), &vault{}).Spec
+	arguments := job.Template.Spec.Containers[0].Args
+	i := slices.IndexFunc(arguments, func(a string) bool { return strings.HasPrefix(a, "--timeout=") })
+	require.GreaterOrEqual(t, i, 0)
+	patience, err := time.ParseDuration(strings.TrimPrefix(arguments[i], "--timeout="))
+	require.NoError(t, err)
+	require.Equal(t, 24*time.Hour, patience)
+	require.GreaterOrEqual(t, time.Duration(*job.ActiveDeadlineSeconds)*time.Second, 2*patience, "a pod that takes over has as long as the first")
+}
+
 // Self-healing would otherwise stop Dex again as soon as the job has started it.
 func TestArgoCDLeavesTheReplicasOfDexAlone(t *testing.T) {
 	git := v1alpha1.GitOps{SyncOptions: []string{"CreateNamespace=true"}}
@@ -221,7 +236,7 @@ func TestAJobTellsWhatCameOfIt(t *testing.T) {
 		ready  bool
 		why    string
 	}{
-		"it runs":         {batchv1.JobStatus{Active: 1}, false, "it is connecting Authentik and Dex"},
+		"it runs":         {batchv1.JobStatus{Active: 1}, false, "it is connecting Authentik and Dex; the log of its pod says what it waits for"},
 		"it has ended":    {condition("Complete", "CompletionsReached", ""), true, ""},
 		"it was too slow": {condition("Failed", "DeadlineExceeded", ""), false, "it failed: it did not get to an end (DeadlineExceeded); see its events and those of its pods; delete it to try again"},
 		"the program says why": {

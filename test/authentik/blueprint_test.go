@@ -25,6 +25,20 @@ var references = map[string]string{
 	"authentik_providers_oauth2.oauth2provider property_mappings":  "authentik_providers_oauth2.scopemapping",
 }
 
+// applyBlueprint is the model of an entry that has another blueprint applied first. It is no object, so none is published.
+const applyBlueprint = "authentik_blueprints.metaapplyblueprint"
+
+// defaults are Authentik's own objects, and the names of the blueprints that make them, as they are in the folders blueprints/default
+// and blueprints/system of its sources. The certificate is made before any is applied (authentik/crypto/apps.py).
+var defaults = map[string]string{
+	"authentik_flows.flow slug default-provider-authorization-implicit-consent":                            "Default - Provider authorization flow (implicit consent)",
+	"authentik_flows.flow slug default-provider-invalidation-flow":                                         "Default - Provider invalidation flow",
+	"authentik_providers_oauth2.scopemapping managed goauthentik.io/providers/oauth2/scope-openid":         "System - OAuth2 Provider - Scopes",
+	"authentik_providers_oauth2.scopemapping managed goauthentik.io/providers/oauth2/scope-profile":        "System - OAuth2 Provider - Scopes",
+	"authentik_providers_oauth2.scopemapping managed goauthentik.io/providers/oauth2/scope-offline_access": "System - OAuth2 Provider - Scopes",
+	"authentik_crypto.certificatekeypair name authentik Self-signed Certificate":                           "",
+}
+
 // states are those of an entry, see https://docs.goauthentik.io/customize/blueprints/v1/structure/.
 var states = []string{"present", "created", "must_created", "absent"}
 
@@ -33,6 +47,8 @@ type reader struct {
 	doc *openapi3.T
 	// models are those of the entries so far, by their ids.
 	models map[string]string
+	// applied are the names of blueprints that entries so far have applied.
+	applied []string
 	// context has the values that !Context stands for.
 	context  map[string]*yaml.Node
 	problems []string
@@ -106,6 +122,10 @@ func (r *reader) entry(at string, n *yaml.Node) {
 	if e["model"] != nil {
 		model = e["model"].Value
 	}
+	if model == applyBlueprint {
+		r.apply(at, e)
+		return
+	}
 	request := r.shape(at, model, "Request")
 	if request == nil {
 		return
@@ -138,6 +158,26 @@ func (r *reader) entry(at string, n *yaml.Node) {
 		}
 		r.models[id.Value] = model // Only later entries may refer to it.
 	}
+}
+
+// apply reads an entry that has another blueprint applied, which has attributes alone
+// (authentik/blueprints/v1/meta/apply_blueprint.py).
+func (r *reader) apply(at string, e map[string]*yaml.Node) {
+	for name := range e {
+		if name != "model" && name != "attrs" {
+			r.note(at, "applies a blueprint and has %s", name)
+		}
+	}
+	attrs := r.fields(at+".attrs", e["attrs"], "identifiers", "required")
+	identifiers := r.fields(at+".identifiers", attrs["identifiers"], "name")
+	if identifiers["name"] == nil || identifiers["name"].Tag != "!!str" {
+		r.note(at, "names no blueprint")
+		return
+	}
+	if required := attrs["required"]; required != nil && required.Tag != "!!bool" {
+		r.note(at, "required is no boolean")
+	}
+	r.applied = append(r.applied, identifiers["name"].Value)
 }
 
 // shape is the schema of a model's objects, as they are given or shown.
@@ -260,8 +300,23 @@ func (r *reader) find(at string, n *yaml.Node, refersTo string) any {
 			continue
 		}
 		r.visit(at+"."+name, field.Value, r.value(at, condition.Content[1], references[model+" "+name]))
+		if refersTo != "*" {
+			r.needs(at, model+" "+name+" "+condition.Content[1].Value)
+		}
 	}
 	return r.key(at, model, refersTo)
+}
+
+// needs notes a default object that is looked up before its blueprint was applied: a new Authentik may not have it yet, and then
+// refuses the whole file. A condition may find nothing.
+func (r *reader) needs(at, object string) {
+	blueprint, known := defaults[object]
+	switch {
+	case !known:
+		r.note(at, "%s is no default object of Authentik", object)
+	case blueprint != "" && !slices.Contains(r.applied, blueprint):
+		r.note(at, "no entry before applies the blueprint %q of %s", blueprint, object)
+	}
 }
 
 // key looks like the key of an object of this model.
@@ -313,7 +368,7 @@ func TestBlueprintsAreAsPublished(t *testing.T) {
 	all := composed(t)
 	require.Greater(t, len(all), 5)
 	whole := strings.Join(slices.Collect(maps.Values(all)), "\n")
-	for _, part := range []string{"users:\n", "users: []", "conditions:", "!KeyOf user-", "redirect_uris:", "!Find ["} {
+	for _, part := range []string{"users:\n", "users: []", "conditions:", "!KeyOf user-", "redirect_uris:", "!Find [", "metaapplyblueprint"} {
 		require.Contains(t, whole, part, "some case shows it")
 	}
 	for name, text := range all {
@@ -328,6 +383,8 @@ version: 1
 metadata: {name: A test, labels: {blueprints.goauthentik.io/instantiate: "true"}}
 context: {title: Platform services, number: 7}
 entries:
+  - {model: authentik_blueprints.metaapplyblueprint, attrs: {identifiers: {name: Default - Provider authorization flow (implicit consent)}, required: true}}
+  - {model: authentik_blueprints.metaapplyblueprint, attrs: {identifiers: {name: Default - Provider invalidation flow}, required: false}}
   - {model: authentik_core.user, id: alice, identifiers: {username: alice}, attrs: {name: Alice, email: alice@platform.local}}
   - model: authentik_core.group
     id: admins
@@ -339,8 +396,8 @@ entries:
     id: provider
     identifiers: {name: Dex}
     attrs:
-      authorization_flow: !Find [authentik_flows.flow, [slug, "consent"]]
-      invalidation_flow: !Find [authentik_flows.flow, [slug, "invalidation"]]
+      authorization_flow: !Find [authentik_flows.flow, [slug, "default-provider-authorization-implicit-consent"]]
+      invalidation_flow: !Find [authentik_flows.flow, [slug, "default-provider-invalidation-flow"]]
       client_id: !Env [CLIENT_ID, dex]
       client_type: confidential
       grant_types: [authorization_code]
@@ -354,11 +411,11 @@ entries:
 		"an unknown part":                        {"context:", "contexts:", "blueprint: has an unknown field contexts"},
 		"a label that is no text":                {`"true"`, "true", "blueprints.goauthentik.io/instantiate is no text"},
 		"no name":                                {"name: A test, ", "", "metadata: has no name"},
-		"an unknown field of an entry":           {"state:", "status:", "entries[1]: has an unknown field status"},
-		"an unknown state":                       {"state: present", "state: gone", "entries[1]: has an unknown state gone"},
-		"an unknown model":                       {"model: authentik_core.group", "model: authentik_core.groups", `entries[1]: has an unknown model "authentik_core.groups"`},
-		"a model of another application":         {"model: authentik_core.user", "model: authentik_users.user", `entries[0]: has an unknown model "authentik_users.user"`},
-		"no identifiers":                         {"identifiers: {username: alice}", "identifiers: {}", "entries[0]: has no identifiers"},
+		"an unknown field of an entry":           {"state:", "status:", "entries[3]: has an unknown field status"},
+		"an unknown state":                       {"state: present", "state: gone", "entries[3]: has an unknown state gone"},
+		"an unknown model":                       {"model: authentik_core.group", "model: authentik_core.groups", `entries[3]: has an unknown model "authentik_core.groups"`},
+		"a model of another application":         {"model: authentik_core.user", "model: authentik_users.user", `entries[2]: has an unknown model "authentik_users.user"`},
+		"no identifiers":                         {"identifiers: {username: alice}", "identifiers: {}", "entries[2]: has no identifiers"},
 		"an identifier that is no field":         {"identifiers: {slug: services}", "identifiers: {slug: services, label: x}", `property "label" is unsupported`},
 		"an unknown attribute":                   {"is_superuser: true", "superuser: true", `property "superuser" is unsupported`},
 		"an unknown attribute within a list":     {"matching_mode: strict,", "matching_mode: strict, mode: x,", `property "mode" is unsupported`},
@@ -376,11 +433,17 @@ entries:
 		"a reference to another model":           {"provider: !KeyOf provider", "provider: !KeyOf alice", "does not refer to authentik_core.user"},
 		"a reference where there is none":        {"name: Alice", "name: !Find [authentik_core.group, [name, x]]", "does not refer to authentik_core.group"},
 		"a key of another form":                  {"users: [!KeyOf alice]", "users: [alice]", "value must be an integer"},
-		"a lookup of an unknown model":           {"!Find [authentik_flows.flow, [slug, \"consent\"]]", "!Find [authentik_flows.flows, [slug, \"consent\"]]", `has an unknown model "authentik_flows.flows"`},
-		"a lookup by an unknown field":           {"[slug, \"consent\"]", "[label, \"consent\"]", "authentik_flows.flow has no field label"},
-		"a lookup by a value of another type":    {"[slug, \"consent\"]", "[slug, 1]", "value must be a string"},
+		"a lookup of an unknown model":           {"!Find [authentik_flows.flow, [slug, \"default-provider-authorization", "!Find [authentik_flows.flows, [slug, \"default-provider-authorization", `has an unknown model "authentik_flows.flows"`},
+		"a lookup by an unknown field":           {"[slug, \"default-provider-authorization", "[label, \"default-provider-authorization", "authentik_flows.flow has no field label"},
+		"a lookup by a value of another type":    {"[slug, \"default-provider-authorization-implicit-consent\"]", "[slug, 1]", "value must be a string"},
 		"a lookup of another model":              {"!Find [authentik_crypto.certificatekeypair, [name,", "!Find [authentik_flows.flow, [name,", "does not refer to authentik_flows.flow"},
 		"a lookup by nothing":                    {"!Find [authentik_core.group, [name, \"admins\"]]", "!Find [authentik_core.group]", "!Find takes a model, and fields with their values"},
+		"a lookup of what may not be there yet":  {"{identifiers: {name: Default - Provider invalidation flow}", "{identifiers: {name: Default - Invalidation flow}", `no entry before applies the blueprint "Default - Provider invalidation flow"`},
+		"a lookup of what nobody has made":       {"default-provider-invalidation-flow", "invalidation", "authentik_flows.flow slug invalidation is no default object"},
+		"a blueprint to apply without a name":    {"{identifiers: {name: Default - Provider invalidation flow}", "{identifiers: {}", "entries[1]: names no blueprint"},
+		"a blueprint to apply by something else": {"{identifiers: {name: Default - Provider invalidation flow}", "{identifiers: {slug: x}", "has an unknown field slug"},
+		"a blueprint to apply, perhaps":          {"required: false", "required: perhaps", "entries[1]: required is no boolean"},
+		"a blueprint to apply with an id":        {"{model: authentik_blueprints.metaapplyblueprint, attrs: {identifiers: {name: Default - Provider invalidation", "{model: authentik_blueprints.metaapplyblueprint, id: it, attrs: {identifiers: {name: Default - Provider invalidation", "applies a blueprint and has id"},
 		"a condition of an unknown model":        {"!Find [authentik_core.group, [name, \"admins\"]]", "!Find [authentik_core.grp, [name, \"admins\"]]", `has an unknown model "authentik_core.grp"`},
 		"a value that the context has not":       {"!Context title", "!Context heading", "there is no heading in the context, and no default"},
 		"a value of the context of another type": {"!Context title", "!Context number", "value must be a string"},

@@ -16,6 +16,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,21 +38,25 @@ const (
 type authentik struct {
 	key    *rsa.PrivateKey
 	secret string
+	// offered are the scopes that the provider has mappings for.
+	offered []string
 	// certificate is that of the public host, in PEM.
 	certificate []byte
 	// proxy stands for the names that DNS has.
 	proxy string
 
 	mu sync.Mutex
-	// codes are those that were given out and not taken yet.
-	codes map[string]bool
+	// grants are the codes and refresh tokens that were given out and not taken yet, with their scopes.
+	grants map[string][]string
+	// groups are those of the person who logs in.
+	groups []string
 }
 
 func startAuthentik(t *testing.T, secret string) *authentik {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
-	a := &authentik{key: key, secret: secret, codes: map[string]bool{}}
+	a := &authentik{key: key, secret: secret, grants: map[string][]string{}, groups: []string{"platform-engineering"}}
 
 	public := httptest.NewUnstartedServer(a)
 	pair, certificate := selfSigned(t)
@@ -151,7 +157,7 @@ func (a *authentik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "who asks?", http.StatusUnauthorized)
 			return
 		}
-		answer(w, claims())
+		answer(w, a.claims())
 	default:
 		http.NotFound(w, r)
 	}
@@ -164,25 +170,51 @@ func (a *authentik) authorize(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not as the provider has it", http.StatusBadRequest)
 		return
 	}
-	code := rand.Text()
-	a.mu.Lock()
-	a.codes[code] = true
-	a.mu.Unlock()
+	code := a.grant(strings.Fields(query.Get("scope")))
 	back := url.Values{"code": {code}, "state": {query.Get("state")}}
 	http.Redirect(w, r, query.Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
 }
 
-// token exchanges a code, once.
+// grant gives out a code or a refresh token for those of the scopes that the provider has.
+func (a *authentik) grant(scopes []string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	grant := rand.Text()
+	a.grants[grant] = slices.DeleteFunc(scopes, func(scope string) bool { return !slices.Contains(a.offered, scope) })
+	return grant
+}
+
+// take takes a grant back, which is good once.
+func (a *authentik) take(grant string) (scopes []string, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	scopes, known = a.grants[grant]
+	delete(a.grants, grant)
+	return scopes, known
+}
+
+// deactivate is what befalls somebody whose account is deactivated: no grant is good any more.
+func (a *authentik) deactivate() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.grants)
+}
+
+// join puts the person who logs in into these groups alone.
+func (a *authentik) join(groups ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.groups = groups
+}
+
+// token exchanges a code, or a refresh token for the scope offline_access. Only that scope gets one, and each use another.
 func (a *authentik) token(w http.ResponseWriter, r *http.Request, issuer string) {
 	id, secret, given := r.BasicAuth()
 	if !given {
 		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 	}
-	a.mu.Lock()
-	known := a.codes[r.PostFormValue("code")]
-	delete(a.codes, r.PostFormValue("code"))
-	a.mu.Unlock()
-	if id != "dex-client" || secret != a.secret || !known || r.PostFormValue("grant_type") != "authorization_code" {
+	scopes, known := a.take(r.PostFormValue(map[string]string{"authorization_code": "code", "refresh_token": "refresh_token"}[r.PostFormValue("grant_type")]))
+	if id != "dex-client" || secret != a.secret || !known {
 		http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
 		return
 	}
@@ -191,7 +223,7 @@ func (a *authentik) token(w http.ResponseWriter, r *http.Request, issuer string)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	content := claims()
+	content := a.claims()
 	content["iss"], content["aud"] = issuer, "dex-client"
 	content["iat"], content["exp"] = time.Now().Unix(), time.Now().Add(time.Minute).Unix()
 	signed, err := jwt.Signed(signer).Claims(content).Serialize()
@@ -199,14 +231,20 @@ func (a *authentik) token(w http.ResponseWriter, r *http.Request, issuer string)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	answer(w, map[string]any{"access_token": accessToken, "token_type": "Bearer", "expires_in": 300, "id_token": signed})
+	body := map[string]any{"access_token": accessToken, "token_type": "Bearer", "expires_in": 300, "id_token": signed}
+	if slices.Contains(scopes, "offline_access") {
+		body["refresh_token"] = a.grant(scopes)
+	}
+	answer(w, body)
 }
 
 // claims are what the scope mappings say of somebody.
-func claims() map[string]any {
+func (a *authentik) claims() map[string]any {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return map[string]any{
 		"sub": "alice-at-authentik", "name": "Alice Developer", "email": "alice@platform.local", "email_verified": true,
-		"groups": []string{"platform-engineering"},
+		"groups": a.groups,
 	}
 }
 

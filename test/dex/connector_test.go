@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +29,13 @@ const (
 
 // configured is the composed connector of a golden case, and the client secret that its pods have in their environment.
 func configured(t *testing.T, golden string) (config *oidc.Config, secret string) {
+	t.Helper()
+	config, secret, _ = composed(t, golden)
+	return config, secret
+}
+
+// composed is that and the scopes that the composed provider of Authentik has mappings for.
+func composed(t *testing.T, golden string) (config *oidc.Config, secret string, scopes []string) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "functions", "platform", "testdata", golden, "settled.yaml"))
 	require.NoError(t, err)
@@ -49,6 +58,12 @@ func configured(t *testing.T, golden string) (config *oidc.Config, secret string
 			files := map[string]string{}
 			require.NoError(t, json.Unmarshal(o.Data, &files))
 			require.NoError(t, yaml.Unmarshal([]byte(files["config.yaml"]), &file))
+		case "ConfigMap authentik-blueprints":
+			files := map[string]string{}
+			require.NoError(t, json.Unmarshal(o.Data, &files))
+			for _, mapping := range scopeMapping.FindAllStringSubmatch(files["aphex-platform.yaml"], -1) {
+				scopes = append(scopes, mapping[1])
+			}
 		case "Secret dex-environment":
 			require.NoError(t, json.Unmarshal(o.Data, &environment))
 		}
@@ -61,8 +76,12 @@ func configured(t *testing.T, golden string) (config *oidc.Config, secret string
 	require.NoError(t, decoder.Decode(config))
 	config.ClientSecret = os.Expand(config.ClientSecret, func(name string) string { return string(environment[name]) })
 	require.NotEmpty(t, config.ClientSecret)
-	return config, config.ClientSecret
+	require.NotEmpty(t, scopes)
+	return config, config.ClientSecret, scopes
 }
+
+// scopeMapping is a reference to a scope mapping in a list of the blueprint, of which the provider has the only one.
+var scopeMapping = regexp.MustCompile(`(?m)^ +- (?:!KeyOf scope-|!Find \[authentik_providers_oauth2\.scopemapping, \[managed, "goauthentik\.io/providers/oauth2/scope-)([a-z_]+)`)
 
 // mount puts what Dex's pods mount below /etc/dex into a folder of the test.
 func mount(t *testing.T, config *oidc.Config, certificate []byte) {
@@ -86,10 +105,43 @@ func open(t *testing.T, config *oidc.Config) (connector.CallbackConnector, error
 	return c, nil
 }
 
+func without(list []string, left string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == left })
+}
+
+// login is what a browser does whose user has logged in at Authentik, and what Dex makes of it.
+func (a *authentik) login(t *testing.T, c connector.CallbackConnector, scopes connector.Scopes) (connector.Identity, error) {
+	t.Helper()
+	login, data, err := c.LoginURL(scopes, "https://dex.home.local/callback", "the-state")
+	require.NoError(t, err)
+	sent, err := url.Parse(login)
+	require.NoError(t, err)
+	require.Equal(t, "https://"+publicHost+"/application/o/authorize/", sent.Scheme+"://"+sent.Host+sent.Path)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, login, nil)
+	require.NoError(t, err)
+	response, err := a.browser(t).Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusFound, response.StatusCode)
+	back, err := response.Location()
+	require.NoError(t, err)
+	require.Equal(t, "the-state", back.Query().Get("state"))
+	return c.HandleCallback(scopes, data, httptest.NewRequestWithContext(t.Context(), http.MethodGet, back.String(), nil))
+}
+
+// refresh is what Dex makes of a refresh token of its own.
+func refresh(t *testing.T, c connector.CallbackConnector, scopes connector.Scopes, identity connector.Identity) (connector.Identity, error) {
+	t.Helper()
+	refresher, ok := c.(connector.RefreshConnector)
+	require.True(t, ok)
+	return refresher.Refresh(t.Context(), scopes, identity)
+}
+
 // All is one test, since a process looks for its proxy only once.
 func TestDexLogsPeopleInAtAuthentik(t *testing.T) {
-	_, secret := configured(t, byService)
+	_, secret, offered := composed(t, byService)
 	a := startAuthentik(t, secret)
+	a.offered = offered
 	t.Setenv("HTTP_PROXY", a.proxy)
 	t.Setenv("HTTPS_PROXY", a.proxy)
 	t.Setenv("NO_PROXY", "")
@@ -106,28 +158,47 @@ func TestDexLogsPeopleInAtAuthentik(t *testing.T) {
 			c, err := open(t, config)
 			require.NoError(t, err)
 			scopes := connector.Scopes{Groups: true}
-			login, data, err := c.LoginURL(scopes, "https://dex.home.local/callback", "the-state")
-			require.NoError(t, err)
-
-			sent, err := url.Parse(login)
-			require.NoError(t, err)
-			require.Equal(t, "https://"+publicHost+"/application/o/authorize/", sent.Scheme+"://"+sent.Host+sent.Path)
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, login, nil)
-			require.NoError(t, err)
-			response, err := a.browser(t).Do(request)
-			require.NoError(t, err)
-			require.NoError(t, response.Body.Close())
-			require.Equal(t, http.StatusFound, response.StatusCode)
-			back, err := response.Location()
-			require.NoError(t, err)
-			require.Equal(t, "the-state", back.Query().Get("state"))
-
-			identity, err := c.HandleCallback(scopes, data, httptest.NewRequestWithContext(t.Context(), http.MethodGet, back.String(), nil))
+			identity, err := a.login(t, c, scopes)
 			require.NoError(t, err)
 			require.Equal(t, connector.Identity{
 				UserID: "alice-at-authentik", Username: "Alice Developer", Email: "alice@platform.local", EmailVerified: true,
 				Groups: []string{"platform-engineering"}, ConnectorData: identity.ConnectorData,
 			}, identity)
+		})
+	}
+	t.Run("and refreshes who they are until Authentik says no", func(t *testing.T) {
+		config, secret := configured(t, byService)
+		a.secret = secret
+		c, err := open(t, config)
+		require.NoError(t, err)
+		scopes := connector.Scopes{Groups: true, OfflineAccess: true}
+		identity, err := a.login(t, c, scopes)
+		require.NoError(t, err)
+		for _, group := range []string{"platform-operators", "platform-admins"} {
+			a.join(group)
+			identity, err = refresh(t, c, scopes, identity)
+			require.NoError(t, err)
+			require.Equal(t, []string{group}, identity.Groups)
+		}
+		a.deactivate()
+		_, err = refresh(t, c, scopes, identity)
+		require.ErrorContains(t, err, "invalid_grant")
+	})
+	for name, change := range map[string]func(*oidc.Config){
+		"but not where Dex does not ask for that":       func(config *oidc.Config) { config.Scopes = without(config.Scopes, "offline_access") },
+		"but not where Authentik has no mapping for it": func(*oidc.Config) { a.offered = without(offered, "offline_access") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, secret := configured(t, byService)
+			a.secret, a.offered = secret, offered
+			change(config)
+			c, err := open(t, config)
+			require.NoError(t, err)
+			scopes := connector.Scopes{Groups: true, OfflineAccess: true}
+			identity, err := a.login(t, c, scopes)
+			require.NoError(t, err)
+			_, err = refresh(t, c, scopes, identity)
+			require.ErrorContains(t, err, "refresh token is not set")
 		})
 	}
 	t.Run("not with the certificate of another", func(t *testing.T) {

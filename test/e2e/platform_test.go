@@ -95,6 +95,7 @@ func TestPlatform(t *testing.T) {
 		cp.awaitPhase(t, platformClaim, "Ready")
 	})
 	t.Run("who leaves the list leaves the groups", leavesTheGroups)
+	t.Run("a group of a former name is remembered, also without the blueprint", remembersFormerGroups)
 	t.Run("its secrets stay, and nothing is written without need", secretsStay)
 	t.Run("its secrets are in no status, event or log", secretsAreNotTold)
 	t.Run("a secret that is lost is made anew alone", aLostSecretIsMadeAnewAlone)
@@ -241,6 +242,29 @@ func leavesTheGroups(t *testing.T) {
 	}
 	_, err = cp.client(platformClaim).Patch(t.Context(), platformClaim.name(), types.MergePatchType, []byte(`{"spec":{"auth":{"users":null}}}`), metav1.PatchOptions{})
 	require.ErrorContains(t, err, "must be an empty list, which takes everybody out of the groups, before it is left out")
+	cp.awaitPhase(t, platformClaim, "Ready")
+}
+
+func remembersFormerGroups(t *testing.T) {
+	const blueprint = ref("ConfigMap auth-system/authentik-blueprints")
+	has := func(o *object, former string) error {
+		return contains(fmt.Sprint(o.Object["data"]), fmt.Sprintf("conditions:\n      - !Find [authentik_core.group, [name, %q]]", former))
+	}
+	cp.patch(t, platformClaim, "spec: {groups: {admins: {name: root}}}")
+	before := cp.await(t, blueprint, func(o *object) error { return has(o, "platform-admins") })
+	// A run that began before would write again what it saw.
+	cp.settled(t, []ref{platformClaim})
+	require.Equal(t, []any{"platform-admins", "platform-engineering", "platform-operators", "root"},
+		cp.see(t, platformClaim).Object["status"].(map[string]any)["authentikGroups"])
+	require.NoError(t, cp.client(blueprint).Delete(t.Context(), blueprint.name(), metav1.DeleteOptions{}))
+	cp.await(t, blueprint, func(o *object) error {
+		if o.GetUID() == before.GetUID() {
+			return errors.New("it is not deleted yet")
+		}
+		return has(o, "platform-admins")
+	})
+	cp.patch(t, platformClaim, "spec: {groups: {admins: {name: platform-admins}}}")
+	cp.await(t, blueprint, func(o *object) error { return has(o, "root") })
 	cp.awaitPhase(t, platformClaim, "Ready")
 }
 

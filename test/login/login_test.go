@@ -226,8 +226,11 @@ func TestTokens(t *testing.T) {
 func (c *cluster) testLetIn(t *testing.T) {
 	t.Helper()
 	good := c.claims("platform-engineering", "another-group")
+	issued := time.Now().Add(-time.Minute)
 	for name, changes := range map[string]claims{
-		"a token as Dex makes it":           nil,
+		"a token":                           nil,
+		"one of a day, as Dex makes it":     {"iat": issued.Unix(), "exp": issued.Add(24 * time.Hour).Unix()},
+		"one issued in the future":          {"iat": time.Now().Add(30 * time.Minute).Unix()},
 		"one without a display name":        {"name": nil},
 		"an address with all that may be":   {"email": "a.l_i%c+e-1@sub-domain.platform.local"},
 		"one that is valid since long":      {"nbf": time.Now().Add(-time.Hour).Unix()},
@@ -252,6 +255,7 @@ func (c *cluster) testRefused(t *testing.T) {
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	token := c.sign(t, good)
+	issued := time.Now().Add(-time.Minute)
 	for name, token := range map[string]string{
 		"an expired one":                          changed(claims{"exp": time.Now().Add(-time.Minute).Unix()}),
 		"one without an end":                      changed(claims{"exp": nil}),
@@ -262,7 +266,7 @@ func (c *cluster) testRefused(t *testing.T) {
 		"one for nobody":                          changed(claims{"aud": nil}),
 		"one that was never issued":               changed(claims{"iat": nil}),
 		"one issued after its end":                changed(claims{"iat": time.Now().Add(2 * time.Hour).Unix()}),
-		"one that lasts longer than a day":        changed(claims{"exp": time.Now().Add(25 * time.Hour).Unix()}),
+		"one that lasts a second more than a day": changed(claims{"iat": issued.Unix(), "exp": issued.Add(24*time.Hour + time.Second).Unix()}),
 		"an address that is not verified":         changed(claims{"email_verified": false}),
 		"an address of which that is not said":    changed(claims{"email_verified": nil}),
 		"an address verified by a text":           changed(claims{"email_verified": "true"}),

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -171,9 +172,17 @@ func (w *jobWorld) startDex(t *testing.T) {
 	}()
 }
 
-// run does what a node would with the pod of the Job: it mounts the Secrets, and runs the program with the pod's arguments and
-// the token of its service account. It returns the exit code and the log.
+// run does what a node would with the pod of the Job, until it ends. It returns the exit code and the log.
 func (w *jobWorld) run(t *testing.T, more ...string) (code int, log string) {
+	t.Helper()
+	command, out := w.pod(t, more...)
+	require.NoError(t, command.Start())
+	return w.ended(t, command, out)
+}
+
+// pod mounts the Secrets of the Job's pod, and is the program with the pod's arguments and the token of its service account; out
+// is its log.
+func (w *jobWorld) pod(t *testing.T, more ...string) (command *exec.Cmd, out *bytes.Buffer) {
 	t.Helper()
 	pod := w.job.Spec.Template.Spec
 	container, dir := pod.Containers[0], t.TempDir()
@@ -193,11 +202,17 @@ func (w *jobWorld) run(t *testing.T, more ...string) (code int, log string) {
 		}
 	}
 	arguments = append(arguments, "--kubeconfig="+w.kubeconfig(t, pod.ServiceAccountName, dir))
-	command := exec.CommandContext(t.Context(), w.server.Binary("function-platform"), append(arguments, more...)...)
+	command = exec.CommandContext(t.Context(), w.server.Binary("function-platform"), append(arguments, more...)...)
 	command.Env = w.proxies
-	out := &bytes.Buffer{}
+	out = &bytes.Buffer{}
 	command.Stdout, command.Stderr = out, out
-	err := command.Run()
+	return command, out
+}
+
+// ended waits until a started program ends.
+func (w *jobWorld) ended(t *testing.T, command *exec.Cmd, out *bytes.Buffer) (code int, log string) {
+	t.Helper()
+	err := command.Wait()
 	var failed *exec.ExitError
 	require.True(t, err == nil || errors.As(err, &failed), "%v", err)
 	t.Logf("%s", out)
@@ -257,7 +272,7 @@ func TestTheJobConnectsAuthentikAndDex(t *testing.T) {
 	t.Run("not while Dex does not start", func(t *testing.T) {
 		code, log := w.run(t, "--timeout=3s")
 		require.Equal(t, int(configsync.NotAvailable), code)
-		require.Contains(t, log, "0 of 1 replicas are updated and 0 are available")
+		require.Contains(t, log, "its latest change is not rolled out yet")
 		require.Equal(t, int32(1), w.replicas(t, "dex"))
 	})
 	w.startDex(t)
@@ -288,6 +303,21 @@ func TestTheJobConnectsAuthentikAndDex(t *testing.T) {
 		_, err = client.AppsV1().Deployments(authNamespace).Get(t.Context(), "authentik", metav1.GetOptions{})
 		require.ErrorContains(t, err, "forbidden")
 	})
+}
+
+// A node that is drained ends its pods so, and another pod takes over.
+func TestAJobThatIsStoppedSaysSo(t *testing.T) {
+	w := newJobWorld(t, syncGolden, "https://login.acme-corp.com/dex")
+	w.authentik.Ready(false)
+	command, out := w.pod(t)
+	require.NoError(t, command.Start())
+	require.Eventually(t, func() bool { return len(w.authentik.Calls()) > 0 }, time.Minute, 10*time.Millisecond, "it asks whether Authentik is ready")
+	require.NoError(t, command.Process.Signal(syscall.SIGTERM))
+	code, log := w.ended(t, command, out)
+	require.Equal(t, 3, code)
+	require.Contains(t, log, "failed: it was stopped before it was done; not done: Authentik is ready at ")
+	require.Contains(t, log, "terminated signal received; seen last: ")
+	require.NotContains(t, w.job.Spec.PodFailurePolicy.Rules[0].OnExitCodes.Values, int32(code), "the Job goes on")
 }
 
 func TestTheJobTrustsAnAuthentikWhoseCertificateIsItsOwn(t *testing.T) {

@@ -251,6 +251,8 @@ type PlatformStatus struct {
 	Applications []ApplicationStatus `json:"applications,omitempty"`
 	// EngineeringNamespaces are those that the engineering group may work in, sorted.
 	EngineeringNamespaces []string `json:"engineeringNamespaces,omitempty"`
+	// AuthentikGroups are those that Authentik was told to have, former names too, sorted.
+	AuthentikGroups []string `json:"authentikGroups,omitempty"`
 }
 
 // ApplicationStatus is an application as Argo CD reports it.

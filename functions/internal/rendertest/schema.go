@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,25 @@ func (s *schemas) crdOf(gvk schema.GroupVersionKind) (*extv1.CustomResourceDefin
 		err = fmt.Errorf("no CRD of %s is known; is it in .cache/crds or package/crds?", gvk)
 	}
 	return crd, err
+}
+
+// Resources are those of an API group that has CRDs, sorted.
+func Resources(tb testing.TB, group string) []string {
+	tb.Helper()
+	s := sharedSchemas(tb)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	_, err := s.find("group: "+group+"\n", func(crd *extv1.CustomResourceDefinition) bool {
+		if crd.Spec.Group == group {
+			all = append(all, crd.Spec.Names.Plural)
+		}
+		return false
+	})
+	require.NoError(tb, err)
+	require.NotEmpty(tb, all, "no CRD is of the group %s", group)
+	slices.Sort(all)
+	return all
 }
 
 // find parses only the files that hold a text, since some CRDs are large.

@@ -24,7 +24,10 @@ type cluster struct {
 
 	mu         sync.Mutex
 	deployment *appsv1.Deployment
-	// stuck keeps replicas from becoming available.
+	// fresh are the available replicas of the Deployment's latest form, and old those of an earlier one, which are available too
+	// and go once the others are.
+	fresh, old int32
+	// stuck keeps those of the latest form from becoming available.
 	stuck bool
 	// conflicts is how often another one is faster.
 	conflicts int
@@ -36,7 +39,7 @@ const deploymentPath = "/apis/apps/v1/namespaces/auth-system/deployments/dex"
 // startCluster has a Deployment of Dex with so many replicas, or none at all.
 func startCluster(t *testing.T, replicas int32) *cluster {
 	t.Helper()
-	c := &cluster{}
+	c := &cluster{fresh: max(replicas, 0)}
 	if replicas >= 0 {
 		c.deployment = &appsv1.Deployment{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
@@ -102,6 +105,12 @@ func (c *cluster) scale(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"apiVersion":"autoscaling/v1","kind":"Scale","spec":{"replicas":%d}}`, patch.Spec.Replicas)
 }
 
+// rollOut gives the Deployment another form.
+func (c *cluster) rollOut() {
+	c.deployment.Generation++
+	c.fresh, c.old = 0, *c.deployment.Spec.Replicas
+}
+
 // settle does what controllers do between two reads.
 func (c *cluster) settle() {
 	is := &c.deployment.Status
@@ -109,11 +118,16 @@ func (c *cluster) settle() {
 	switch {
 	case is.ObservedGeneration < c.deployment.Generation:
 		is.ObservedGeneration = c.deployment.Generation
+		is.UpdatedReplicas = c.fresh
 	case is.UpdatedReplicas != want:
 		is.UpdatedReplicas = want
-	case !c.stuck:
-		is.AvailableReplicas = want
+	case c.stuck:
+	case c.fresh != want:
+		c.fresh = want
+	case c.old > 0:
+		c.old--
 	}
+	is.Replicas, is.AvailableReplicas = is.UpdatedReplicas+c.old, c.fresh+c.old
 }
 
 func (c *cluster) replicas(t *testing.T) int32 {

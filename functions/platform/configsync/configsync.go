@@ -6,6 +6,7 @@
 package configsync
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -126,21 +127,27 @@ func (t Target) run(ctx context.Context, cluster *rest.Config, p *patience) (Out
 	}
 	authentik := newAuthentik(toAuthentik, t.Authentik, t.Token, t.Provider.ClientSecret)
 	var provider Provider
+	find := func(ctx context.Context) error {
+		all, err := authentik.Providers(ctx)
+		if err == nil {
+			provider, err = t.Provider.find(all)
+		}
+		return err
+	}
 	for _, step := range []struct {
 		what    string
 		failing Outcome
 		try     func(context.Context) error
 	}{
 		{"Authentik is ready at " + t.Authentik, NoAuthentik, authentik.Ready},
-		{"Authentik has an OAuth2 provider for Dex", NoProvider, func(ctx context.Context) error {
-			all, err := authentik.Providers(ctx)
-			if err == nil {
-				provider, err = t.Provider.find(all)
+		{"Authentik has an OAuth2 provider for Dex", NoProvider, find},
+		{"the provider has the client credentials of Dex", NotTaken, func(ctx context.Context) error {
+			err := t.Provider.give(ctx, authentik, provider, p)
+			if errors.Is(err, ErrNotFound) {
+				// It was deleted meanwhile; one that is made anew has another key.
+				return cmp.Or(find(ctx), err)
 			}
 			return err
-		}},
-		{"the provider has the client credentials of Dex", NotTaken, func(ctx context.Context) error {
-			return t.Provider.give(ctx, authentik, provider, p)
 		}},
 		{"Authentik serves discovery for " + t.AuthentikIssuer, AuthentikDiscovery, func(ctx context.Context) error {
 			return discover(ctx, toAuthentik, t.AuthentikIssuer, t.AuthentikIssuer)
@@ -183,6 +190,8 @@ func outcomeOf(ctx context.Context, failing Outcome, err error) Outcome {
 		return NoAuthentik
 	case errors.As(err, &found) && len(found.names) > 0:
 		return ManyProviders
+	case errors.As(err, &found):
+		return NoProvider
 	case errors.As(err, &held):
 		return HeldByOthers
 	default:

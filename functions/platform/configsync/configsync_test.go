@@ -3,6 +3,7 @@ package configsync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -233,6 +235,62 @@ func TestADexThatSomebodyScaledStaysSo(t *testing.T) {
 	require.Equal(t, int32(3), w.replicas(t))
 }
 
+// Replicas of an earlier form are available as well, and hold the secret that Dex had before.
+func TestADexOfAnEarlierFormIsNotWhatIsAwaited(t *testing.T) {
+	for name, c := range map[string]struct {
+		stuck   bool
+		long    time.Duration
+		outcome Outcome
+	}{
+		"it goes once the latest is available": {false, enough, Synced},
+		"it stays while the latest is not":     {true, little, NotAvailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.addDex()
+			w.cluster = startCluster(t, 2)
+			w.rollOut()
+			w.stuck = c.stuck
+			outcome, err := w.run(t.Context(), c.long)
+			require.Equal(t, c.outcome, outcome, "%v\n%s", err, w.log)
+			require.Contains(t, w.log.String(), "2 replicas of an earlier form are left")
+			require.Equal(t, c.stuck, w.old > 0, "none is left where all is well")
+		})
+	}
+}
+
+func TestAProviderThatIsMadeAnewMeanwhileIsFoundAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		again   func(*world)
+		long    time.Duration
+		outcome Outcome
+		log     string
+	}{
+		"and given the secret":  {func(w *world) { w.addDex() }, enough, Synced, `provider 3 "Dex OIDC Provider" was given the client credentials of Dex`},
+		"unless it is not made": {func(*world) {}, little, NoProvider, "none of them has the name"},
+		"unless two are": {func(w *world) {
+			w.addDex()
+			w.addDex()
+		}, enough, ManyProviders, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			pk := w.addDex()
+			w.authentik.Fault("PATCH", fmt.Sprintf("/api/v3/providers/oauth2/%d/", pk), func(rw http.ResponseWriter, r *http.Request) {
+				w.authentik.Remove(pk)
+				c.again(w)
+				w.authentik.ServeHTTP(rw, r)
+			})
+			outcome, err := w.run(t.Context(), c.long)
+			require.Equal(t, c.outcome, outcome, "%v\n%s", err, w.log)
+			require.Contains(t, w.log.String(), c.log)
+			if c.outcome == Synced {
+				require.Equal(t, secret, w.authentik.Provider(pk+1).ClientSecret)
+			}
+		})
+	}
+}
+
 // Each trouble is met once or a few times, then all is well.
 func TestTroubleThatPassesIsWaitedFor(t *testing.T) {
 	const list, one = "/api/v3/providers/oauth2/", "/api/v3/providers/oauth2/2/"
@@ -380,6 +438,38 @@ func TestOneThatIsStoppedSaysSo(t *testing.T) {
 	outcome, err := w.run(ctx, enough)
 	require.Equal(t, Interrupted, outcome)
 	require.ErrorContains(t, err, "context canceled")
+}
+
+// The clock in here runs only while everybody waits.
+func TestPausesBetweenTriesGrowUpToABound(t *testing.T) {
+	const works = 8
+	for name, c := range map[string]struct {
+		takes time.Duration // how long a try takes, if it may
+		want  []time.Duration
+	}{
+		"tries that fail at once":    {0, []time.Duration{0, 1, 3, 7, 15, 30, 45, 60}},
+		"tries that nobody answers":  {time.Hour, []time.Duration{0, 11, 23, 37, 55, 80, 105, 130}},
+		"tries that take their time": {2 * time.Second, []time.Duration{0, 3, 7, 13, 23, 40, 57, 74}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, tries := time.Now(), []time.Duration{}
+				p := &patience{log: io.Discard, first: firstPause, longest: longestPause, each: tryTimeout}
+				require.NoError(t, p.until(t.Context(), "it works", func(ctx context.Context) error {
+					tries = append(tries, time.Since(began)/time.Second)
+					if len(tries) == works {
+						return nil
+					}
+					select {
+					case <-ctx.Done():
+					case <-time.After(c.takes):
+					}
+					return errors.New("not yet")
+				}))
+				require.Equal(t, c.want, tries, "in seconds")
+			})
+		})
+	}
 }
 
 func TestWhatStandsInTheWayIsToldOnce(t *testing.T) {

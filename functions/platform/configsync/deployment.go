@@ -63,7 +63,8 @@ func (d *deployment) scaleUp(ctx context.Context) error {
 		Body(patch).Do(ctx).Error()
 }
 
-// available says whether the Deployment's latest form is rolled out and takes requests.
+// available says whether the Deployment's latest form is rolled out and takes requests, as kubectl rollout status does: replicas
+// of an earlier form are available too, and one of them may be all that answers.
 func (d *deployment) available(ctx context.Context) error {
 	seen, err := d.get(ctx)
 	if err != nil {
@@ -74,11 +75,15 @@ func (d *deployment) available(ctx context.Context) error {
 		want = *seen.Spec.Replicas
 	}
 	is := seen.Status
-	if want == 0 {
+	switch {
+	case want == 0:
 		return fmt.Errorf("it was scaled to 0 again")
-	}
-	if is.ObservedGeneration < seen.Generation || is.UpdatedReplicas < want || is.AvailableReplicas < want {
+	case is.ObservedGeneration < seen.Generation:
+		return fmt.Errorf("its latest change is not rolled out yet")
+	case is.UpdatedReplicas < want || is.AvailableReplicas < is.UpdatedReplicas:
 		return fmt.Errorf("%d of %d replicas are updated and %d are available", is.UpdatedReplicas, want, is.AvailableReplicas)
+	case is.Replicas > is.UpdatedReplicas:
+		return fmt.Errorf("%d replicas of an earlier form are left", is.Replicas-is.UpdatedReplicas)
 	}
 	return nil
 }

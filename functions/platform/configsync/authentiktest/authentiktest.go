@@ -61,12 +61,14 @@ type Server struct {
 
 	mu        sync.Mutex
 	providers []Provider
-	form      Form
-	pageSize  int
-	ready     bool
-	issuer    string
-	faults    map[string][]http.HandlerFunc
-	calls     []string
+	// added is how many there ever were: a key is not used again.
+	added    int
+	form     Form
+	pageSize int
+	ready    bool
+	issuer   string
+	faults   map[string][]http.HandlerFunc
+	calls    []string
 }
 
 // Start starts a ready Authentik that knows one API token and no providers.
@@ -96,7 +98,8 @@ func newServer(token string) *Server {
 func (s *Server) Add(p Provider) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.PK = len(s.providers) + 1
+	s.added++
+	p.PK = s.added
 	if p.RedirectURIs == nil {
 		p.RedirectURIs = []RedirectURI{}
 	}
@@ -104,11 +107,26 @@ func (s *Server) Add(p Provider) int {
 	return p.PK
 }
 
-// Provider returns a provider as it is now.
+// Remove removes a provider.
+func (s *Server) Remove(pk int) {
+	s.set(func() { s.providers = slices.DeleteFunc(s.providers, func(p Provider) bool { return p.PK == pk }) })
+}
+
+// Provider returns a provider as it is now, or an empty one if there is none.
 func (s *Server) Provider(pk int) Provider {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.providers[pk-1]
+	if p := s.find(pk); p != nil {
+		return *p
+	}
+	return Provider{}
+}
+
+func (s *Server) find(pk int) *Provider {
+	if i := slices.IndexFunc(s.providers, func(p Provider) bool { return p.PK == pk }); i >= 0 {
+		return &s.providers[i]
+	}
+	return nil
 }
 
 // Show sets the form in which providers are shown.

@@ -138,15 +138,16 @@ func (s *Server) one(w http.ResponseWriter, r *http.Request) {
 	pk, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, providersPath), "/"))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p := s.find(pk)
 	switch {
-	case err != nil || pk < 1 || pk > len(s.providers):
+	case err != nil || p == nil:
 		refuse(w, http.StatusNotFound, "there is no such provider")
 	case len(r.URL.Query()) > 0:
 		refuse(w, http.StatusBadRequest, "there are no parameters here")
 	case r.Method == http.MethodGet:
-		answer(w, http.StatusOK, s.shown(s.providers[pk-1]))
+		answer(w, http.StatusOK, s.shown(*p))
 	case r.Method == http.MethodPatch:
-		s.change(w, r, &s.providers[pk-1])
+		s.change(w, r, p)
 	default:
 		refuse(w, http.StatusMethodNotAllowed, r.Method+" is not allowed here")
 	}
