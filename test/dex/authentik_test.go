@@ -44,13 +44,15 @@ type authentik struct {
 	mu sync.Mutex
 	// codes are those that were given out and not taken yet.
 	codes map[string]bool
+	// groups are those of the person who logs in.
+	groups any
 }
 
 func startAuthentik(t *testing.T, secret string) *authentik {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
-	a := &authentik{key: key, secret: secret, codes: map[string]bool{}}
+	a := &authentik{key: key, secret: secret, codes: map[string]bool{}, groups: []string{"platform-engineering"}}
 
 	public := httptest.NewUnstartedServer(a)
 	pair, certificate := selfSigned(t)
@@ -151,7 +153,7 @@ func (a *authentik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "who asks?", http.StatusUnauthorized)
 			return
 		}
-		answer(w, claims())
+		answer(w, a.claims())
 	default:
 		http.NotFound(w, r)
 	}
@@ -191,7 +193,7 @@ func (a *authentik) token(w http.ResponseWriter, r *http.Request, issuer string)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	content := claims()
+	content := a.claims()
 	content["iss"], content["aud"] = issuer, "dex-client"
 	content["iat"], content["exp"] = time.Now().Unix(), time.Now().Add(time.Minute).Unix()
 	signed, err := jwt.Signed(signer).Claims(content).Serialize()
@@ -202,11 +204,19 @@ func (a *authentik) token(w http.ResponseWriter, r *http.Request, issuer string)
 	answer(w, map[string]any{"access_token": accessToken, "token_type": "Bearer", "expires_in": 300, "id_token": signed})
 }
 
+// isIn puts the person who logs in next into groups.
+func (a *authentik) isIn(groups any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.groups = groups
+}
+
 // claims are what the scope mappings say of somebody.
-func claims() map[string]any {
+func (a *authentik) claims() map[string]any {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return map[string]any{
-		"sub": "alice-at-authentik", "name": "Alice Developer", "email": "alice@platform.local", "email_verified": true,
-		"groups": []string{"platform-engineering"},
+		"sub": "alice-at-authentik", "name": "Alice Developer", "email": "alice@platform.local", "email_verified": true, "groups": a.groups,
 	}
 }
 

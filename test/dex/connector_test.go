@@ -86,6 +86,28 @@ func open(t *testing.T, config *oidc.Config) (connector.CallbackConnector, error
 	return c, nil
 }
 
+// logIn sends somebody to Authentik and back.
+func (a *authentik) logIn(t *testing.T, c connector.CallbackConnector) (connector.Identity, error) {
+	t.Helper()
+	scopes := connector.Scopes{Groups: true}
+	login, data, err := c.LoginURL(scopes, "https://dex.home.local/callback", "the-state")
+	require.NoError(t, err)
+
+	sent, err := url.Parse(login)
+	require.NoError(t, err)
+	require.Equal(t, "https://"+publicHost+"/application/o/authorize/", sent.Scheme+"://"+sent.Host+sent.Path)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, login, nil)
+	require.NoError(t, err)
+	response, err := a.browser(t).Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusFound, response.StatusCode)
+	back, err := response.Location()
+	require.NoError(t, err)
+	require.Equal(t, "the-state", back.Query().Get("state"))
+	return c.HandleCallback(scopes, data, httptest.NewRequestWithContext(t.Context(), http.MethodGet, back.String(), nil))
+}
+
 // All is one test, since a process looks for its proxy only once.
 func TestDexLogsPeopleInAtAuthentik(t *testing.T) {
 	_, secret := configured(t, byService)
@@ -105,29 +127,36 @@ func TestDexLogsPeopleInAtAuthentik(t *testing.T) {
 			mount(t, config, a.certificate)
 			c, err := open(t, config)
 			require.NoError(t, err)
-			scopes := connector.Scopes{Groups: true}
-			login, data, err := c.LoginURL(scopes, "https://dex.home.local/callback", "the-state")
-			require.NoError(t, err)
-
-			sent, err := url.Parse(login)
-			require.NoError(t, err)
-			require.Equal(t, "https://"+publicHost+"/application/o/authorize/", sent.Scheme+"://"+sent.Host+sent.Path)
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, login, nil)
-			require.NoError(t, err)
-			response, err := a.browser(t).Do(request)
-			require.NoError(t, err)
-			require.NoError(t, response.Body.Close())
-			require.Equal(t, http.StatusFound, response.StatusCode)
-			back, err := response.Location()
-			require.NoError(t, err)
-			require.Equal(t, "the-state", back.Query().Get("state"))
-
-			identity, err := c.HandleCallback(scopes, data, httptest.NewRequestWithContext(t.Context(), http.MethodGet, back.String(), nil))
+			identity, err := a.logIn(t, c)
 			require.NoError(t, err)
 			require.Equal(t, connector.Identity{
 				UserID: "alice-at-authentik", Username: "Alice Developer", Email: "alice@platform.local", EmailVerified: true,
 				Groups: []string{"platform-engineering"}, ConnectorData: identity.ConnectorData,
 			}, identity)
+		})
+	}
+	for name, c := range map[string]struct{ groups, want any }{
+		"who are in more groups than it passes on": {[]string{"coffee", "platform-engineering", "admin", "role:admin", "role:readonly", "Admins", "admins2"}, []string{"platform-engineering"}},
+		"by aliases":                           {[]string{"engineering", "admins", "coffee"}, []string{"engineering", "admins"}},
+		"not by other groups":                  {[]string{"admin", "role:admin", "coffee"}, nil},
+		"not by another group that is no list": {"admin", nil},
+		"not by names that begin alike":        {[]string{"platform-admins-2", "platform"}, nil},
+		"not by names with blanks":             {[]string{"platform-admins ", " admins", "admins\n"}, nil},
+		"not in no group":                      {[]string{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, secret := configured(t, byService)
+			a.secret = secret
+			a.isIn(c.groups)
+			opened, err := open(t, config)
+			require.NoError(t, err)
+			identity, err := a.logIn(t, opened)
+			if c.want == nil {
+				require.ErrorContains(t, err, "user not a member of allowed groups")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, identity.Groups)
 		})
 	}
 	t.Run("not with the certificate of another", func(t *testing.T) {

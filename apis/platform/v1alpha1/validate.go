@@ -175,6 +175,15 @@ func (d IgnoreDifference) validate(p *rules.Problems, at string) {
 	}
 }
 
+// argoCDAdmin is the user whom Argo CD's own policy makes its administrator. It takes a group of that name for the user.
+const argoCDAdmin = "admin"
+
+const isPlainGroup = "must not be admin, which is an administrator by Argo CD's own policy"
+
+func checkGroup(p *rules.Problems, at, name string) {
+	p.Text(at, name, 63, groupName, "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit")
+}
+
 func (g Groups) validate(p *rules.Problems) {
 	var names []string
 	for _, group := range []struct {
@@ -188,11 +197,19 @@ func (g Groups) validate(p *rules.Problems) {
 			if i > 0 {
 				at = fmt.Sprintf("spec.groups.%s.aliases[%d]", group.field, i-1)
 			}
-			p.Text(at, name, 63, groupName, "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit")
+			checkGroup(p, at, name)
+			p.Add(group.field == "admins" || name != argoCDAdmin, at, isPlainGroup)
 		}
 		names = append(names, group.Names()...)
 	}
 	p.Add(distinct(names), "spec.groups", "must give each name and alias to one group only")
+	p.Count("spec.groups.others", len(g.Others), 0, 20)
+	p.Add(distinct(g.Others), "spec.groups.others", "must name each group only once")
+	for i, name := range g.Others {
+		at := fmt.Sprintf("spec.groups.others[%d]", i)
+		checkGroup(p, at, name)
+		p.Add(name != argoCDAdmin, at, isPlainGroup)
+	}
 }
 
 func (a Auth) validate(p *rules.Problems, groups Groups) {
