@@ -175,13 +175,11 @@ func (d IgnoreDifference) validate(p *rules.Problems, at string) {
 	}
 }
 
-// argoCDAdmin is the user whom Argo CD's own policy makes its administrator. It takes a group of that name for the user.
-const argoCDAdmin = "admin"
-
-const isPlainGroup = "must not be admin, which is an administrator by Argo CD's own policy"
-
-func checkGroup(p *rules.Problems, at, name string) {
+// checkGroup checks a name of a group. Argo CD's own policy makes the user admin its administrator, and it takes a group of that
+// name for the user.
+func checkGroup(p *rules.Problems, at, name string, administers bool) {
 	p.Text(at, name, 63, groupName, "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit")
+	p.Add(administers || name != "admin", at, "must not be admin, which is an administrator by Argo CD's own policy")
 }
 
 func (g Groups) validate(p *rules.Problems) {
@@ -197,8 +195,7 @@ func (g Groups) validate(p *rules.Problems) {
 			if i > 0 {
 				at = fmt.Sprintf("spec.groups.%s.aliases[%d]", group.field, i-1)
 			}
-			checkGroup(p, at, name)
-			p.Add(group.field == "admins" || name != argoCDAdmin, at, isPlainGroup)
+			checkGroup(p, at, name, group.field == "admins")
 		}
 		names = append(names, group.Names()...)
 	}
@@ -206,9 +203,7 @@ func (g Groups) validate(p *rules.Problems) {
 	p.Count("spec.groups.others", len(g.Others), 0, 20)
 	p.Add(distinct(g.Others), "spec.groups.others", "must name each group only once")
 	for i, name := range g.Others {
-		at := fmt.Sprintf("spec.groups.others[%d]", i)
-		checkGroup(p, at, name)
-		p.Add(name != argoCDAdmin, at, isPlainGroup)
+		checkGroup(p, fmt.Sprintf("spec.groups.others[%d]", i), name, false)
 	}
 }
 
