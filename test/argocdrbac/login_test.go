@@ -2,6 +2,7 @@ package argocdrbac
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"path/filepath"
 	"testing"
 
@@ -26,6 +27,12 @@ type composedLogin struct {
 		}
 	}
 	environment map[string][]byte
+	// authentication is the API server's file, which has the certificate of Dex if that is its own.
+	authentication struct {
+		JWT []struct {
+			Issuer struct{ CertificateAuthority string }
+		}
+	}
 }
 
 // logins are those of all golden cases in which the platform makes both ConfigMap and Secret.
@@ -37,7 +44,8 @@ func logins(t *testing.T) map[string]*composedLogin {
 		if login.config == nil || login.secret == nil {
 			continue
 		}
-		require.NoError(t, yaml.Unmarshal([]byte(find[corev1.ConfigMap](t, docs, "ConfigMap", "dex-config").Data["config.yaml"]), &login.dex))
+		unmarshal(t, docs, "dex-config", "config.yaml", &login.dex)
+		unmarshal(t, docs, "kube-apiserver-authentication", "authentication-configuration.yaml", &login.authentication)
 		login.environment = find[corev1.Secret](t, docs, "Secret", "dex-environment").Data
 		found[filepath.Base(filepath.Dir(path))] = login
 	}
@@ -45,22 +53,29 @@ func logins(t *testing.T) map[string]*composedLogin {
 	return found
 }
 
+// unmarshal reads a file in a ConfigMap.
+func unmarshal(t *testing.T, docs []string, name, file string, into any) {
+	t.Helper()
+	cm := find[corev1.ConfigMap](t, docs, "ConfigMap", name)
+	require.NotNil(t, cm, name)
+	require.NoError(t, yaml.Unmarshal([]byte(cm.Data[file]), into), name)
+}
+
 // read is what Argo CD's own code makes of the ConfigMap and the Secret.
-func (l *composedLogin) read(t *testing.T) *settings.ArgoCDSettings {
+func (l *composedLogin) read(t *testing.T) (*settings.ArgoCDSettings, error) {
 	t.Helper()
 	own := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: l.config.Namespace, Name: "argocd-secret", Labels: map[string]string{"app.kubernetes.io/part-of": "argocd"}},
 		Data:       map[string][]byte{"server.secretkey": []byte("of its own")},
 	}
-	read, err := settings.NewSettingsManager(t.Context(), fake.NewClientset(own, l.config, l.secret), l.config.Namespace).GetSettings()
-	require.NoError(t, err)
-	return read
+	return settings.NewSettingsManager(t.Context(), fake.NewClientset(own, l.config, l.secret), l.config.Namespace).GetSettings()
 }
 
 func TestArgoCDReadsItsLogin(t *testing.T) {
 	for name, login := range logins(t) {
 		t.Run(name, func(t *testing.T) {
-			read := login.read(t)
+			read, err := login.read(t)
+			require.NoError(t, err)
 			require.True(t, read.IsSSOConfigured())
 			require.Equal(t, login.dex.Issuer, read.IssuerURL())
 			require.Equal(t, "argocd", read.OAuth2ClientID())
@@ -77,42 +92,48 @@ func TestArgoCDReadsItsLogin(t *testing.T) {
 	}
 }
 
-// A public certificate is trusted as any other; one of its own by what the ConfigMap says alone.
-func TestArgoCDTrustsDex(t *testing.T) {
+// One of its own is trusted by what the ConfigMap says alone, a public one as any other.
+func TestArgoCDTrustsTheCertificateOfDex(t *testing.T) {
 	for name, selfSigned := range map[string]bool{
 		"a-fresh-claim-makes-its-namespace-and-the-first-wave": true,
 		"certificates-from-an-acme-server":                     false,
 	} {
 		t.Run(name, func(t *testing.T) {
-			trusted := logins(t)[name].read(t)
+			login := logins(t)[name]
+			read, err := login.read(t)
+			require.NoError(t, err)
+			client := read.OIDCTLSConfig()
+			require.False(t, client.InsecureSkipVerify)
 			if !selfSigned {
-				require.Empty(t, trusted.OIDCConfig().RootCA)
-				require.Nil(t, trusted.OIDCTLSConfig().RootCAs)
+				require.Nil(t, client.RootCAs)
 				return
 			}
-			own := x509.NewCertPool()
-			require.True(t, own.AppendCertsFromPEM([]byte(trusted.OIDCConfig().RootCA)))
-			require.True(t, own.Equal(trusted.OIDCTLSConfig().RootCAs))
-			require.False(t, trusted.OIDCTLSConfig().InsecureSkipVerify)
+			block, rest := pem.Decode([]byte(login.authentication.JWT[0].Issuer.CertificateAuthority))
+			require.NotNil(t, block)
+			require.Empty(t, rest)
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			require.NoError(t, err)
+			_, err = certificate.Verify(x509.VerifyOptions{Roots: client.RootCAs, CurrentTime: certificate.NotBefore})
+			require.NoError(t, err)
 		})
 	}
 }
 
 // So the platform does not take such a Secret or ConfigMap of somebody else for one that serves.
-func TestArgoCDReadsNothingWithoutTheLabel(t *testing.T) {
-	for name, login := range logins(t) {
+func TestArgoCDReadsNothingWithoutItsLabel(t *testing.T) {
+	const label = "app.kubernetes.io/part-of"
+	for name := range logins(t) {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, "argocd", login.secret.Labels["app.kubernetes.io/part-of"])
-			login.secret.Labels = nil
-			require.Equal(t, "$argocd-oidc:clientSecret", login.read(t).OAuth2ClientSecret())
-		})
-	}
-	for name, login := range logins(t) {
-		t.Run(name+": nor the ConfigMap", func(t *testing.T) {
-			client := fake.NewClientset(login.secret)
-			login.config.Labels = nil
-			require.NoError(t, client.Tracker().Add(login.config))
-			_, err := settings.NewSettingsManager(t.Context(), client, login.config.Namespace).GetSettings()
+			login := logins(t)[name]
+			require.Equal(t, "argocd", login.secret.Labels[label])
+			delete(login.secret.Labels, label)
+			read, err := login.read(t)
+			require.NoError(t, err)
+			require.Equal(t, "$argocd-oidc:clientSecret", read.OAuth2ClientSecret())
+
+			require.Equal(t, "argocd", login.config.Labels[label])
+			delete(login.config.Labels, label)
+			_, err = login.read(t)
 			require.ErrorContains(t, err, `"argocd-cm" not found`)
 		})
 	}
