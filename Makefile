@@ -71,7 +71,7 @@ externalsecrets: ## Hold the golden files' secret stores, and the example, again
 network: ## Ask a published evaluator what the golden files' network policies let through
 	cd test/network && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
-argocdrbac: ## Ask Argo CD's own code what the golden files' policy lets each group do, and its documentation for sync options
+argocdrbac: ## Ask Argo CD's own code what the golden files let each group do and how people log in, and its documentation for sync options
 	cd test/argocdrbac && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
 authentik: ## Hold the config sync job, the stand-in of its tests and the blueprints against Authentik's published schema

@@ -8,11 +8,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
+	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
 )
 
 // argoCDPart is the label without which Argo CD does not read its ConfigMaps and Secrets.
 const argoCDPart = "app.kubernetes.io/part-of"
+
+const lacksArgoCDPart = "lacks the label " + argoCDPart + "=argocd, without which Argo CD does not read it"
+
+func partOfArgoCD(o object.Object) bool { return o.Label(argoCDPart) == "argocd" }
 
 const argoCDSecretKey = "clientSecret"
 

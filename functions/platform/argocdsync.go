@@ -223,8 +223,8 @@ func (c *composer) remarkPolicies(s *argoCDShare) {
 func readByArgoCD(lacking string) object.Readiness {
 	return func(o object.Object) (bool, string) {
 		switch {
-		case o.Label(argoCDPart) != "argocd":
-			return false, "it lacks the label " + argoCDPart + "=argocd, without which Argo CD does not read it"
+		case !partOfArgoCD(o):
+			return false, "it " + lacksArgoCDPart
 		case lacking != "":
 			return false, "it lacks whom Dex is trusted by: " + lacking
 		}

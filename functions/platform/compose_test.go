@@ -459,6 +459,7 @@ func TestNamesOfGroupsReachEveryPolicy(t *testing.T) {
 			Admins:      v1alpha1.Group{Name: "root", Aliases: []string{}},
 			Operators:   v1alpha1.Group{Name: "ops", Aliases: []string{"sre"}},
 			Engineering: v1alpha1.Group{Name: "dev", Aliases: []string{"qa", "docs"}},
+			Others:      []string{"coffee", "qa"},
 		}
 	})
 	d := compose(t, xr, rendertest.Cluster{Offline: true})
@@ -479,6 +480,10 @@ func TestNamesOfGroupsReachEveryPolicy(t *testing.T) {
 		require.Contains(t, blueprint, "name: "+name+"\n")
 	}
 	require.NotContains(t, blueprint, "sre", "an alias is no group")
+	require.NotContains(t, blueprint, "coffee", "nor is one of Authentik's own")
+	var dex dexConfig
+	require.NoError(t, yaml.Unmarshal([]byte(get[corev1.ConfigMap](t, d, keyDexConfig).Data["config.yaml"]), &dex))
+	require.Equal(t, []string{"coffee", "dev", "docs", "ops", "qa", "root", "sre"}, dex.Connectors[0].Config.AllowedGroups)
 }
 
 func TestStatusTellsWhatIsInTheWay(t *testing.T) {

@@ -142,7 +142,8 @@ func (c *composer) exclusive(g gate, when bool, key string, obj any, ready objec
 	}
 }
 
-// shared is for an object that somebody else may have made. That is left alone, and serves if it says the same.
+// shared is for an object that somebody else may have made. That is left alone, and serves if it says the same and is found by
+// whom it is for.
 func (c *composer) shared(g gate, when bool, key string, obj any) {
 	c.step(key)
 	if !c.pass(g, key, obj, object.ReadyWhenSeen) {
@@ -161,11 +162,14 @@ func (c *composer) shared(g gate, when bool, key string, obj any) {
 			differ = append(differ, k)
 		}
 	}
-	if len(differ) == 0 {
+	switch {
+	case len(differ) > 0:
+		c.d.Withdraw(key, ref, fmt.Sprintf("it exists, is not managed by Aphex and differs in %s; delete it", strings.Join(differ, ", ")))
+	case want.Label(argoCDPart) != "" && !partOfArgoCD(have):
+		c.d.Withdraw(key, ref, "it exists, is not managed by Aphex and "+lacksArgoCDPart+"; add that, or delete the object")
+	default:
 		c.d.Accept(key, ref)
-		return
 	}
-	c.d.Withdraw(key, ref, fmt.Sprintf("it exists, is not managed by Aphex and differs in %s; delete it", strings.Join(differ, ", ")))
 }
 
 // derived is for a Secret that repeats others, once those are stored.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
@@ -107,6 +108,7 @@ type dexConnectorConfig struct {
 	GetUserInfo               bool            `yaml:"getUserInfo"`
 	InsecureSkipEmailVerified bool            `yaml:"insecureSkipEmailVerified"`
 	InsecureEnableGroups      bool            `yaml:"insecureEnableGroups"`
+	AllowedGroups             []string        `yaml:"allowedGroups"`
 	ClaimMapping              dexClaimMapping `yaml:"claimMapping"`
 }
 
@@ -161,7 +163,10 @@ func dexConfiguration(spec v1alpha1.PlatformSpec) dexConfig {
 				InsecureSkipEmailVerified: true,
 				// Insecure, as Dex says, since groups are as old as the last login.
 				InsecureEnableGroups: true,
-				ClaimMapping:         dexClaimMapping{Groups: "groups"},
+				// A name that means something elsewhere, such as Argo CD's admin, is in no token. Authentik cannot see to that: its
+				// own mapping of the scope profile lists all groups too, and Authentik joins the lists.
+				AllowedGroups: slices.Compact(slices.Sorted(slices.Values(spec.Groups.Names()))),
+				ClaimMapping:  dexClaimMapping{Groups: "groups"},
 			},
 		}},
 		Expiry: dexExpiry{

@@ -148,13 +148,40 @@ func TestSecretsOfSomebodyElseAreUsedAndLeftAlone(t *testing.T) {
 		require.Contains(t, d.Message, "Secret auth-system/dex-client-argocd (it exists, is not managed by Aphex and lacks client-secret; add that, or delete the object)")
 		require.Equal(t, "kept argocd-oidc clientSecret", secretsOf(t, d)["argocd/argocd-oidc#clientSecret"])
 	})
-	t.Run("a copy with another value is in the way", func(t *testing.T) {
+}
+
+func TestACopyThatSomebodyElseMade(t *testing.T) {
+	const (
+		is     = "waiting for Secret argocd/argocd-oidc (it exists, is not managed by Aphex and "
+		same   = "{clientSecret: a2VwdCBkZXgtY2xpZW50LWFyZ29jZCBjbGllbnQtc2VjcmV0}" // kept dex-client-argocd client-secret
+		unread = is + "lacks the label app.kubernetes.io/part-of=argocd, without which Argo CD does not read it; add that, or delete the object)"
+	)
+	cases := map[string]struct{ labels, data, message string }{
+		"serves if Argo CD finds it":               {"{app.kubernetes.io/part-of: argocd}", same, ""},
+		"is of no use without the label":           {"{}", same, unread},
+		"nor with that of something else":          {"{app.kubernetes.io/part-of: dex}", same, unread},
+		"is in the way if it has another value":    {"{app.kubernetes.io/part-of: argocd}", "{clientSecret: b3RoZXI=}", is + "differs in clientSecret; delete it)"},
+		"and is to be deleted if it has neither":   {"{}", "{}", is + "differs in clientSecret; delete it)"},
+		"serves whatever else is said of it there": {"{app.kubernetes.io/part-of: argocd, team: red}", same[:len(same)-1] + ", note: b3RoZXI=}", ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := marked(t)
+			delete(w.Composed, keyArgoCDSecret)
+			w.Objects = append(w.Objects, `{apiVersion: v1, kind: Secret, metadata: {namespace: argocd, name: argocd-oidc, labels: `+c.labels+`}, data: `+c.data+`}`)
+			d := compose(t, platform(), w)
+			require.False(t, d.Has(keyArgoCDSecret))
+			got := condition(t, d, "ArgoCDLoginReady")
+			require.Equal(t, c.message, got.Message)
+			require.Equal(t, c.message == "", got.Status == object.True)
+		})
+	}
+	t.Run("of which only Argo CD asks for a label", func(t *testing.T) {
 		w := marked(t)
-		delete(w.Composed, keyArgoCDSecret)
-		w.Objects = []string{`{apiVersion: v1, kind: Secret, metadata: {namespace: argocd, name: argocd-oidc}, data: {clientSecret: b3RoZXI=}}`}
-		d := compose(t, platform(), w)
-		require.Equal(t, "waiting for Secret argocd/argocd-oidc (it exists, is not managed by Aphex and differs in clientSecret; delete it)",
-			condition(t, d, "ArgoCDLoginReady").Message)
+		delete(w.Composed, keyTektonSecret)
+		w.Objects = append(w.Objects, `{apiVersion: v1, kind: Secret, metadata: {namespace: tekton-pipelines, name: tekton-oidc}, data: {client-secret: `+
+			`a2VwdCBkZXgtY2xpZW50LXRla3Rvbi1kYXNoYm9hcmQgY2xpZW50LXNlY3JldA==}}`)
+		require.Equal(t, object.True, condition(t, compose(t, platform(), w), "TektonAccessReady").Status)
 	})
 }
 

@@ -49,7 +49,7 @@ type authentik struct {
 	// grants are the codes and refresh tokens that were given out and not taken yet, with their scopes.
 	grants map[string][]string
 	// groups are those of the person who logs in.
-	groups []string
+	groups any
 }
 
 func startAuthentik(t *testing.T, secret string) *authentik {
@@ -200,13 +200,6 @@ func (a *authentik) deactivate() {
 	clear(a.grants)
 }
 
-// join puts the person who logs in into these groups alone.
-func (a *authentik) join(groups ...string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.groups = groups
-}
-
 // token exchanges a code, or a refresh token for the scope offline_access. Only that scope gets one, and each use another.
 func (a *authentik) token(w http.ResponseWriter, r *http.Request, issuer string) {
 	id, secret, given := r.BasicAuth()
@@ -238,13 +231,19 @@ func (a *authentik) token(w http.ResponseWriter, r *http.Request, issuer string)
 	answer(w, body)
 }
 
+// isIn puts the person who logs in into these groups alone.
+func (a *authentik) isIn(groups any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.groups = groups
+}
+
 // claims are what the scope mappings say of somebody.
 func (a *authentik) claims() map[string]any {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return map[string]any{
-		"sub": "alice-at-authentik", "name": "Alice Developer", "email": "alice@platform.local", "email_verified": true,
-		"groups": a.groups,
+		"sub": "alice-at-authentik", "name": "Alice Developer", "email": "alice@platform.local", "email_verified": true, "groups": a.groups,
 	}
 }
 

@@ -175,7 +175,7 @@ func TestDexLogsPeopleInAtAuthentik(t *testing.T) {
 		identity, err := a.login(t, c, scopes)
 		require.NoError(t, err)
 		for _, group := range []string{"platform-operators", "platform-admins"} {
-			a.join(group)
+			a.isIn([]string{group})
 			identity, err = refresh(t, c, scopes, identity)
 			require.NoError(t, err)
 			require.Equal(t, []string{group}, identity.Groups)
@@ -199,6 +199,30 @@ func TestDexLogsPeopleInAtAuthentik(t *testing.T) {
 			require.NoError(t, err)
 			_, err = refresh(t, c, scopes, identity)
 			require.ErrorContains(t, err, "refresh token is not set")
+		})
+	}
+	for name, c := range map[string]struct{ groups, want any }{
+		"who are in more groups than it passes on": {[]string{"coffee", "platform-engineering", "admin", "role:admin", "role:readonly", "Admins", "admins2"}, []string{"platform-engineering"}},
+		"by aliases":                           {[]string{"engineering", "admins", "coffee"}, []string{"engineering", "admins"}},
+		"not by other groups":                  {[]string{"admin", "role:admin", "coffee"}, nil},
+		"not by another group that is no list": {"admin", nil},
+		"not by names that begin alike":        {[]string{"platform-admins-2", "platform"}, nil},
+		"not by names with blanks":             {[]string{"platform-admins ", " admins", "admins\n"}, nil},
+		"not in no group":                      {[]string{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, secret := configured(t, byService)
+			a.secret = secret
+			a.isIn(c.groups)
+			opened, err := open(t, config)
+			require.NoError(t, err)
+			identity, err := a.login(t, opened, connector.Scopes{Groups: true})
+			if c.want == nil {
+				require.ErrorContains(t, err, "user not a member of allowed groups")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, identity.Groups)
 		})
 	}
 	t.Run("not with the certificate of another", func(t *testing.T) {

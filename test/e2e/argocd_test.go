@@ -207,12 +207,19 @@ func runJob(t *testing.T, job batchv1.Job) {
 // takeOutOfArgoCD runs what docs/platform.md says to do after a platform is gone.
 func (c *cluster) takeOutOfArgoCD(t *testing.T) {
 	t.Helper()
+	c.runBlock(t, "kubectl patch configmap argocd-rbac-cm", t.TempDir())
+}
+
+// runBlock runs the block of docs/platform.md that has this command, in a folder.
+func (c *cluster) runBlock(t *testing.T, command, dir string) {
+	t.Helper()
 	blocks, err := pages.Blocks(c.Root(), "docs/platform.md")
 	require.NoError(t, err)
-	i := slices.IndexFunc(blocks, func(b pages.Block) bool { return strings.Contains(b.Text, "kubectl patch configmap argocd-rbac-cm") })
-	require.GreaterOrEqual(t, i, 0)
-	command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", blocks[i].Text)
-	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
-	out, err := command.CombinedOutput()
+	i := slices.IndexFunc(blocks, func(b pages.Block) bool { return strings.Contains(b.Text, command) })
+	require.GreaterOrEqual(t, i, 0, command)
+	run := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", blocks[i].Text)
+	run.Dir = dir
+	run.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
+	out, err := run.CombinedOutput()
 	require.NoError(t, err, "%s: %s", blocks[i], out)
 }

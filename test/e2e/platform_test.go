@@ -109,6 +109,8 @@ func TestPlatform(t *testing.T) {
 		cp.remove(t, second)
 		cp.awaitPhase(t, platformClaim, "Ready")
 	})
+	saved, before := t.TempDir(), platformSecrets(t)
+	cp.runBlock(t, "> platform-secrets.yaml", saved)
 	t.Run("once it is deleted, nothing is left", func(t *testing.T) {
 		composed := cp.composed(t, platformClaim)
 		require.Greater(t, len(composed), 40)
@@ -120,7 +122,9 @@ func TestPlatform(t *testing.T) {
 	})
 	t.Run("of two claims at the same moment one has the cluster", oneOfTwoStays)
 	t.Run("what others made is left alone", leavesOthersAlone)
-	t.Run("a platform that is made again uses the namespace and the secrets that were kept", usesWhatWasKept)
+	t.Run("a platform that is made again uses the namespace and the secrets that were kept", func(t *testing.T) {
+		usesWhatWasKept(t, saved, before)
+	})
 }
 
 // argoCDReports sets what Argo CD would report of an application.
@@ -450,31 +454,51 @@ func areTrue(o *object, conditions ...string) error {
 	return nil
 }
 
-func usesWhatWasKept(t *testing.T) {
-	const namespace, kept = ref("Namespace auth-system"), ref("Secret auth-system/authentik-postgresql")
+// usesWhatWasKept restores what was saved of a platform that is gone, as docs/platform.md says. The values were its own.
+func usesWhatWasKept(t *testing.T, saved string, values map[string]string) {
+	const namespace = ref("Namespace auth-system")
 	cp.awaitGone(t, namespace)
-	cp.create(t, &object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "auth-system"}}})
-	cp.create(t, &object{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "auth-system", "name": "authentik-postgresql"},
-		"stringData": map[string]any{"postgresql-password": "kept", "postgresql-postgres-password": "kept too"},
-	}})
-	versions := func() []string {
-		return []string{cp.see(t, namespace).GetResourceVersion(), cp.see(t, kept).GetResourceVersion()}
+	cp.runBlock(t, "kubectl apply -f platform-secrets.yaml", saved)
+	cp.cleanUp(t, namespace)
+	kept := []ref{namespace}
+	for _, name := range []string{
+		"authentik-postgresql", "authentik-secrets", "authentik-api-token", "dex-secrets",
+		"dex-client-argocd", "dex-client-tekton-dashboard", "dex-client-kubernetes",
+	} {
+		kept = append(kept, refTo("Secret auth-system/%s", name))
+	}
+	versions := func() map[ref]string {
+		out := map[ref]string{}
+		for _, r := range kept {
+			o := cp.see(t, r)
+			require.Empty(t, o.GetOwnerReferences(), r)
+			out[r] = o.GetResourceVersion()
+		}
+		return out
 	}
 	before := versions()
 	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
 	cp.await(t, platformClaim, func(o *object) error {
-		for _, done := range []string{"NamespaceReady", "SecretsReady"} {
+		for _, done := range []string{"NamespaceReady", "SecretsReady", "TektonAccessReady"} {
 			if status, _, message := condition(o, done); status != "True" {
 				return fmt.Errorf("%s is %q: %s", done, status, message)
 			}
 		}
 		return nil
 	})
-	require.NotContains(t, cp.composed(t, platformClaim), namespace)
-	require.NotContains(t, cp.composed(t, platformClaim), kept)
+	cp.await(t, "Secret argocd/argocd-oidc", func(*object) error { return nil })
+	require.Len(t, values, 15)
+	for at, value := range values {
+		name, key, _ := strings.Cut(at, "#")
+		require.Equal(t, value, secretValue(t, cp.see(t, refTo("Secret %s", name)), key), at)
+	}
+	for _, r := range kept {
+		require.NotContains(t, cp.composed(t, platformClaim), r)
+	}
 	cp.remove(t, platformClaim)
-	cp.awaitGone(t, "Secret auth-system/authentik-secrets")
+	for _, r := range []ref{"Secret auth-system/dex-environment", "Secret argocd/argocd-oidc", "Secret tekton-pipelines/tekton-oidc"} {
+		cp.awaitGone(t, r)
+	}
 	require.Equal(t, before, versions())
 }
 

@@ -30,6 +30,7 @@ func platforms() []Case {
 		solver     = "must have either http01 or dns01"
 		oneGroup   = "must give each name and alias to one group only"
 		group      = "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit"
+		plainGroup = "must not be admin, which is an administrator by Argo CD's own policy"
 	)
 	gitops := func(fields string) string { return "spec: {gitops: {" + fields + "}}" }
 	applications := func(list string) string { return gitops("applications: [" + list + "]") }
@@ -44,9 +45,14 @@ func platforms() []Case {
 		return certificates("issuer: acme, acme: {email: ops@acme-corp.com, solvers: [" + list + "]}")
 	}
 	names := func(group, fields string) string { return "spec: {groups: {" + group + ": {" + fields + "}}}" }
+	others := func(list string) string { return "spec: {groups: {others: [" + list + "]}}" }
 	manyUsers := make([]string, 101)
 	for i := range manyUsers {
 		manyUsers[i] = user(fmt.Sprintf("user-%d", i), fmt.Sprintf("user-%d@acme-corp.com", i), "platform-admins")
+	}
+	manyGroups := make([]string, 21)
+	for i := range manyGroups {
+		manyGroups[i] = fmt.Sprintf("team-%d", i)
 	}
 
 	claims := []Case{
@@ -69,6 +75,8 @@ func platforms() []Case {
 		{Name: "a platform with a hundred people", Patch: users(manyUsers[:100]...)},
 		{Name: "people in a group of another name", Patch: `spec: {groups: {admins: {name: root}}, auth: {users: [` + user("alice", "alice@acme-corp.com", "root") + `]}}`},
 		{Name: "a platform without aliases", Patch: "spec: {groups: {admins: {aliases: []}, engineering: {aliases: []}}}"},
+		{Name: "administrators who are called as Argo CD calls its own", Patch: names("admins", "aliases: [admin]")},
+		{Name: "groups that tokens have beside the platform's", Patch: others("Coffee, team_1.dev, engineering")},
 		{Name: "an operator alias", Patch: names("operators", "aliases: [sre, Ops_Team.1]")},
 		{Name: "certificates for a year", Patch: certificates("duration: 8760h, renewBefore: 720h")},
 		{Name: "certificates that are renewed an hour before their end", Patch: certificates("duration: 2h, renewBefore: 1h")},
@@ -176,6 +184,14 @@ func platforms() []Case {
 		{Name: "a group of Kubernetes itself", Patch: names("engineering", "aliases: ['system:masters']"), Want: group},
 		{Name: "a group with a comma", Patch: names("admins", `name: "a, role:admin"`), Want: group},
 		{Name: "a group with a line break", Patch: names("admins", `name: "a\ng"`), Want: group},
+		{Name: "operators who would be administrators of Argo CD", Patch: names("operators", "name: admin"), Want: plainGroup},
+		{Name: "engineers who would be administrators of Argo CD", Patch: names("engineering", "name: admin"), Want: plainGroup},
+		{Name: "an alias that would make administrators of Argo CD", Patch: names("engineering", "aliases: [engineering, admin]"), Want: plainGroup},
+		{Name: "an alias of operators that would", Patch: names("operators", "aliases: [admin]"), Want: plainGroup},
+		{Name: "another group that would", Patch: others("coffee, admin"), Want: plainGroup},
+		{Name: "another group that is a role of Argo CD", Patch: others("'role:admin'"), Want: group},
+		{Name: "another group that is there twice", Patch: others("coffee, coffee"), Want: "spec.groups.others[1]: Duplicate value"},
+		{Name: "twenty-one other groups", Patch: others(strings.Join(manyGroups, ", ")), Want: "spec.groups.others: Too many: 21: must have at most 20 items"},
 		{Name: "six aliases", Patch: names("operators", "aliases: [a, b, c, d, e, f]"), Want: "spec.groups.operators.aliases: Too many: 6: must have at most 5 items"},
 		{Name: "settings that are a list", Patch: "spec: {settings: [1]}", Want: "spec.settings in body must be of type object"},
 	}

@@ -3,6 +3,8 @@
 package v1alpha1
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"aphex.io/platform/apis/composite"
@@ -224,6 +226,13 @@ type Groups struct {
 	Admins      Group `json:"admins,omitzero"`
 	Operators   Group `json:"operators,omitzero"`
 	Engineering Group `json:"engineering,omitzero"`
+	// Others are further groups whose people may log in, without rights that come from the platform.
+	Others []string `json:"others,omitempty"`
+}
+
+// Names are all groups that a token may name.
+func (g Groups) Names() []string {
+	return slices.Concat(g.Admins.Names(), g.Operators.Names(), g.Engineering.Names(), g.Others)
 }
 
 // Group is a group of people, by the names in the groups claim of a token.

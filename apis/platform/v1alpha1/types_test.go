@@ -53,7 +53,8 @@ func TestDefaultsAgreeWithTheXRD(t *testing.T) {
 			want := after.Spec.PlatformSpec
 			require.Empty(t, want.GitOps.Applications)
 			require.Empty(t, want.Groups.Operators.Aliases)
-			want.GitOps.Applications, want.Groups.Operators.Aliases = nil, nil
+			require.Empty(t, want.Groups.Others)
+			want.GitOps.Applications, want.Groups.Operators.Aliases, want.Groups.Others = nil, nil, nil
 			require.Equal(t, want, before.Spec.WithDefaults())
 		})
 	}

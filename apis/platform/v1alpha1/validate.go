@@ -179,6 +179,13 @@ func (d IgnoreDifference) validate(p *rules.Problems, at string) {
 	}
 }
 
+// checkGroup checks a name of a group. Argo CD's own policy makes the user admin its administrator, and it takes a group of that
+// name for the user.
+func checkGroup(p *rules.Problems, at, name string, administers bool) {
+	p.Text(at, name, 63, groupName, "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit")
+	p.Add(administers || name != "admin", at, "must not be admin, which is an administrator by Argo CD's own policy")
+}
+
 func (g Groups) validate(p *rules.Problems) {
 	var names []string
 	for _, group := range []struct {
@@ -192,11 +199,16 @@ func (g Groups) validate(p *rules.Problems) {
 			if i > 0 {
 				at = fmt.Sprintf("spec.groups.%s.aliases[%d]", group.field, i-1)
 			}
-			p.Text(at, name, 63, groupName, "must have only letters, digits, dots, underscores and hyphens, and start with a letter or digit")
+			checkGroup(p, at, name, group.field == "admins")
 		}
 		names = append(names, group.Names()...)
 	}
 	p.Add(distinct(names), "spec.groups", "must give each name and alias to one group only")
+	p.Count("spec.groups.others", len(g.Others), 0, 20)
+	p.Add(distinct(g.Others), "spec.groups.others", "must name each group only once")
+	for i, name := range g.Others {
+		checkGroup(p, fmt.Sprintf("spec.groups.others[%d]", i), name, false)
+	}
 }
 
 func (a Auth) validate(p *rules.Problems, groups Groups) {
