@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"sigs.k8s.io/yaml"
 )
@@ -20,12 +19,6 @@ const (
 	// digestsFile is for who signs.
 	digestsFile = "digests.txt"
 )
-
-// imageSettings are the settings that name an image of this version, and the packages whose it is.
-var imageSettings = []struct{ setting, pkg string }{
-	{"webhookTest", "function-organization"},
-	{"configSync", "function-platform"},
-}
 
 // installedPackage is the object that makes Crossplane install a package.
 type installedPackage struct {
@@ -69,21 +62,9 @@ func writeManifests(o options, packages []builtPackage) error {
 	return nil
 }
 
-// configureManifest names the images that belong to this version. The rest stays as it is, with its comments.
+// configureManifest is the same in every version, since an upgrade leaves it as a platform team has it.
 func configureManifest(o options, _ []builtPackage) ([]byte, error) {
-	path := filepath.Join(o.root, "package", configureFile)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range imageSettings {
-		empty := regexp.MustCompile(`(?m)^(  ` + s.setting + `:\n(?:    #.*\n)*    image: )""$`)
-		if len(empty.FindAll(data, -1)) != 1 {
-			return nil, fmt.Errorf(`%s: there is no setting %s with image: "" to fill in`, path, s.setting)
-		}
-		data = empty.ReplaceAll(data, []byte("${1}"+o.reference(s.pkg)))
-	}
-	return data, nil
+	return os.ReadFile(filepath.Join(o.root, "package", configureFile))
 }
 
 // installManifest says what Crossplane may do before it makes Crossplane do something. Functions and the provider are in it,

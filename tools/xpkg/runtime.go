@@ -26,9 +26,17 @@ const nonRoot = "65532:65532"
 // billSuffix is the ending by which readers of CycloneDX know a file.
 const billSuffix = ".cdx.json"
 
-// buildProgram builds a static program that depends on nothing but the sources and the Go release.
+// imageVariable is where a function looks up its own image, for the Jobs that run the same program. In a setting, an upgrade
+// would leave the image of another release, which may not understand what it is told.
+const imageVariable = "aphex.io/platform/functions/internal/runner.image"
+
+// buildProgram builds a static program that depends on nothing but the sources, the Go release, and where it is published.
 func buildProgram(ctx context.Context, o options, m *metadata, platform v1.Platform, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, m.program())
+	flags := "-s -w"
+	if m.Kind == function {
+		flags += " -X=" + imageVariable + "=" + o.reference(m.Metadata.Name)
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags="+flags, "-o", path, m.program())
 	cmd.Dir = o.root
 	cmd.Env = append(environment(), "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
@@ -60,7 +68,7 @@ func environment() []string {
 }
 
 // runtimeImage is an image from scratch with one program. It has no file that changes, so that its root may be read-only,
-// and no CA certificates: only the provider needs some, and has them built in.
+// and no CA certificates: the programs that need some have them built in.
 func runtimeImage(o options, m *metadata, platform v1.Platform, program string) (v1.Image, error) {
 	layer, err := programLayer(program, m.Metadata.Name)
 	if err != nil {
