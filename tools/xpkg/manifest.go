@@ -16,8 +16,9 @@ const (
 	configureFile = "configure.yaml"
 	// functionsFile is for people who render without a cluster.
 	functionsFile = "functions.yaml"
-	// digestsFile is for who signs.
+	// digestsFile is for who signs, imagesFile for who attests what is in which image.
 	digestsFile = "digests.txt"
+	imagesFile  = "images.txt"
 )
 
 // installedPackage is the object that makes Crossplane install a package.
@@ -50,6 +51,7 @@ func writeManifests(o options, packages []builtPackage) error {
 		{configureFile, configureManifest},
 		{functionsFile, functionsManifest},
 		{digestsFile, digests},
+		{imagesFile, images},
 	} {
 		data, err := m.make(o, packages)
 		if err != nil {
@@ -116,6 +118,20 @@ func digests(o options, packages []builtPackage) ([]byte, error) {
 	var out bytes.Buffer
 	for _, p := range packages {
 		fmt.Fprintf(&out, "%s  %s\n", p.digest.Hex, o.source(p.name))
+	}
+	return out.Bytes(), nil
+}
+
+// images lists the images that have a program, each for one platform: its digest, its repository, and the file that is its bill
+// of materials if there are bills.
+func images(o options, packages []builtPackage) ([]byte, error) {
+	var out bytes.Buffer
+	for _, p := range packages {
+		for _, f := range p.files {
+			if p.kind != configuration {
+				fmt.Fprintf(&out, "%s  %s  %s\n", f.digest.Hex, o.source(p.name), filepath.Base(f.bill()))
+			}
+		}
 	}
 	return out.Bytes(), nil
 }

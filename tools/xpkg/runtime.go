@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -44,6 +45,36 @@ func buildProgram(ctx context.Context, o options, m *metadata, platform v1.Platf
 		return fmt.Errorf("build %s for %s: %w", m.program(), platform, err)
 	}
 	return nil
+}
+
+// otherGo says so if another Go release builds here than go.mod names, by which a package can be built again bit for bit.
+func otherGo(ctx context.Context, o options) (warning string, err error) {
+	var module struct{ Toolchain string }
+	described, err := goSays(ctx, o, "mod", "edit", "-json")
+	if err != nil {
+		return "", err
+	}
+	if err := json.Unmarshal(described, &module); err != nil {
+		return "", fmt.Errorf("go mod edit -json: %w", err)
+	}
+	version, err := goSays(ctx, o, "env", "GOVERSION")
+	if err != nil {
+		return "", err
+	}
+	if used := strings.TrimSpace(string(version)); module.Toolchain != "" && used != module.Toolchain {
+		warning = fmt.Sprintf("built by %s and not %s, so the digests are not those that others get; set GOTOOLCHAIN=%[2]s", used, module.Toolchain)
+	}
+	return warning, nil
+}
+
+func goSays(ctx context.Context, o options, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env, cmd.Stderr = o.root, environment(), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+	}
+	return out, nil
 }
 
 // writeBill lists the modules that a program was linked from, and the Go release, as a bill of materials in the format
