@@ -2,6 +2,8 @@ module aphex.io/platform
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	github.com/cloudflare/cloudflare-go/v7 v7.9.0
 	github.com/crossplane/crossplane-runtime/v2 v2.4.0

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
@@ -48,6 +49,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		return nil, err
 	}
 	set = set.For(seen.Identity.Name)
+	set.WebhookTest.Image = cmp.Or(set.WebhookTest.Image, seen.Image)
 	d := object.NewDesired(seen)
 	if problems := xr.Spec.Validate(seen.Identity.Name); len(problems) > 0 {
 		refuse(d, xr, seen, problems)
@@ -114,14 +116,23 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	}
 
 	if reason, _ := testable(xr, set); reason == "" {
-		name := webhookTestNameFor(xr, set, n)
-		_, linked := d.Done(linkKeys(set, n)...)
-		d.AddWhen(linked || seen.Offline, name, webhookTestJob(set, name, n), object.ReadyWhenSeen)
+		addWebhookTest(d, set, seen, webhookTestNameFor(xr, set, n), n)
 	}
 
 	report(d, xr, set, seen, &keys, n, m.crds)
 	d.Label(keyNamespace, kube.LabelPhase, d.Phase)
 	return d, nil
+}
+
+// addWebhookTest adds a test once the webhook should work. One that was made stays as it is, since a Job cannot be changed: another
+// release, or another image, is no reason to test again.
+func addWebhookTest(d *object.Desired, set *settings.Settings, seen *object.Observed, name string, n names) {
+	if seen.Composed(name).Exists() {
+		d.Keep(name, object.Ref("Job", n.Namespace, name))
+		return
+	}
+	_, linked := d.Done(linkKeys(set, n)...)
+	d.AddWhen(linked || seen.Offline, name, webhookTestJob(set, name, n), object.ReadyWhenSeen)
 }
 
 // addConnector adds cloudflared once it is known for which tunnel it runs, and with which credentials. If either is lost

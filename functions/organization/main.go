@@ -7,6 +7,9 @@ package main
 import (
 	"os"
 
+	// Mozilla's CA certificates, since the image has none: the ping of a webhook test goes through a public URL.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
 	"aphex.io/platform/functions/internal/ping"
 	"aphex.io/platform/functions/internal/runner"

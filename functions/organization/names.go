@@ -104,7 +104,7 @@ func triggerGroup(version int) string { return fmt.Sprintf("github-%d", version)
 
 // webhookTestNameFor is the name, and the key, of the Job of one test.
 func webhookTestNameFor(xr *v1alpha1.XOrganization, set *settings.Settings, n names) string {
-	return webhookTestName + "-" + object.Hash([]byte(xr.Annotations[testAnnotation]), []byte(set.WebhookURL(n.Org)), []byte(set.WebhookTest.Image))
+	return webhookTestName + "-" + object.Hash([]byte(xr.Annotations[testAnnotation]), []byte(set.WebhookURL(n.Org)))
 }
 
 // Labels are on every object.

@@ -74,6 +74,41 @@ func TestEachNewValueOfTheAnnotationTestsTheWebhookOnce(t *testing.T) {
 	require.NotContains(t, jobs(compose(t, moved, organization(testingWith("1")))), jobs(first)[0], "a Job cannot be changed")
 }
 
+func TestATestRunsTheProgramOfTheFunctionItself(t *testing.T) {
+	published := settled(t, organization())
+	published.image = "registry.example.org/function-organization:v2"
+	mirrored := testableWorld(t, nil)
+	mirrored.image = published.image
+	for name, c := range map[string]struct {
+		world world
+		want  string
+	}{
+		"where it is published":             {published, published.image},
+		"where the platform says otherwise": {mirrored, testImage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := compose(t, c.world, organization(testingWith("1")))
+			require.Equal(t, c.want, get[batchv1.Job](t, d, jobs(d)[0]).Spec.Template.Spec.Containers[0].Image)
+		})
+	}
+}
+
+func TestAnotherReleaseDoesNotRepeatATest(t *testing.T) {
+	w := settled(t, organization())
+	w.image = "registry.example.org/function-organization:v1"
+	asked := organization(testingWith("1"))
+	w = finished(w.apply(compose(t, w, asked)), "Complete", "CompletionsReached", "")
+	w.image = "registry.example.org/function-organization:v2"
+	d := compose(t, w, asked)
+	require.Len(t, jobs(d), 1)
+	require.Equal(t, "registry.example.org/function-organization:v1", get[batchv1.Job](t, d, jobs(d)[0]).Spec.Template.Spec.Containers[0].Image,
+		"a Job cannot be changed")
+	require.Equal(t, object.True, condition(t, d, "WebhookTested").Status)
+
+	next := compose(t, w, organization(testingWith("2")))
+	require.Equal(t, w.image, get[batchv1.Job](t, next, jobs(next)[0]).Spec.Template.Spec.Containers[0].Image)
+}
+
 func TestThePodOfATestHasNoRightsAndTheSecretAsAFile(t *testing.T) {
 	d := compose(t, testableWorld(t, nil), organization(testingWith("1")))
 	job := get[batchv1.Job](t, d, jobs(d)[0])

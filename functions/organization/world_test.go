@@ -31,6 +31,8 @@ type world struct {
 	entropy byte
 	// passed is the time since noon, when everything was made.
 	passed time.Duration
+	// image is where the function is published.
+	image string
 }
 
 var noon = time.Date(2026, 1, 16, 12, 0, 0, 0, time.UTC)
@@ -65,7 +67,7 @@ func (w world) compose(t testing.TB, xr *v1alpha1.XOrganization) (*object.Desire
 			composed[key] = wrap(t, o)
 		}
 		seen := object.NewObserved(id, composed, required, bytes.NewReader(bytes.Repeat([]byte{w.entropy}, 64)))
-		seen.Now = noon.Add(w.passed)
+		seen.Now, seen.Image = noon.Add(w.passed), w.image
 		d, err := Compose(xr, seen)
 		if !seen.Pending() {
 			return d, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
@@ -57,6 +58,7 @@ func Compose(xr *v1alpha1.XPlatform, seen *object.Observed) (*object.Desired, er
 		return refuse(xr, seen, problems), nil
 	}
 
+	set.ConfigSync.Image = cmp.Or(set.ConfigSync.Image, seen.Image)
 	c := newComposer(spec, set, seen)
 	addNamespace(c)
 	addSettings(c)

@@ -7,6 +7,9 @@ package main
 import (
 	"os"
 
+	// Mozilla's CA certificates, since the image has none: Authentik is reached by its public name.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	"aphex.io/platform/functions/internal/runner"
 	"aphex.io/platform/functions/platform/configsync"

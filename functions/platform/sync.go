@@ -75,10 +75,30 @@ func (c *composer) addSyncJob(on gate, v *vault) {
 		return
 	}
 	job := syncJob(c.spec, c.set, v)
+	if done := c.doneAs(job); on.state == open && done != "" {
+		c.step(done)
+		c.d.Keep(done, object.Ref("Job", authNamespace, done))
+		return
+	}
 	c.step(job.Name)
 	if c.pass(on, job.Name, job, synced) {
 		c.d.AddWhen(c.home && c.has(keySyncAccount) && c.has(keySyncBinding) && c.deploysLogin() && c.knowsAuthentik(), job.Name, job, synced)
 	}
+}
+
+// doneAs is the Job that has done the same with another image, empty if there is none: another release is no reason to connect
+// again what is connected.
+func (c *composer) doneAs(job *batchv1.Job) string {
+	if c.seen.Composed(job.Name).Exists() {
+		return ""
+	}
+	same := job.Name[:strings.LastIndexByte(job.Name, '-')+1]
+	for _, key := range c.seen.ComposedKeys() {
+		if done, _ := synced(c.seen.Composed(key)); done && strings.HasPrefix(key, same) {
+			return key
+		}
+	}
+	return ""
 }
 
 // hasSyncSecrets tells whether a pod could mount what the job needs. A Secret that somebody else made may lack it.
@@ -130,7 +150,8 @@ func syncRoleBinding() *rbacv1.RoleBinding {
 }
 
 // syncJob runs the program that connects the two. A Job cannot be changed, so another one takes its place when what it connects
-// is another; it stays after it has ended, since one that went by itself would be made again.
+// is another; it stays after it has ended, since one that went by itself would be made again. Its name ends in a hash of its
+// image, and what comes before is the same for all that do the same, see doneAs.
 func syncJob(spec v1alpha1.PlatformSpec, set *settings.Settings, v *vault) *batchv1.Job {
 	arguments, volumes, mounts := syncArguments(spec), syncVolumes(), syncMounts()
 	if authentikSelfSigned(spec) {
@@ -138,12 +159,14 @@ func syncJob(spec v1alpha1.PlatformSpec, set *settings.Settings, v *vault) *batc
 		volumes = append(volumes, kube.SecretVolume("authority", authentikCertificate, authorityKey))
 		mounts = append(mounts, corev1.VolumeMount{Name: "authority", MountPath: syncAuthorityDir, ReadOnly: true})
 	}
-	job := jobSpec(syncName, set.ConfigSync.Image, arguments, configsync.Failures(), syncDeadline)
-	pod := &job.Template.Spec
-	pod.Containers[0].VolumeMounts, pod.Volumes = mounts, volumes
+	job := jobSpec(syncName, "", arguments, configsync.Failures(), syncDeadline)
+	container := &job.Template.Spec.Containers[0]
+	container.VolumeMounts, job.Template.Spec.Volumes = mounts, volumes
+	does := jobHash(job, []byte(v.client(dexSecrets)), []byte(v.values[apiTokenSecret][apiTokenKey]))
+	container.Image = set.ConfigSync.Image
 	return &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-		ObjectMeta: meta(authNamespace, syncName+"-"+jobHash(job, []byte(v.client(dexSecrets)), []byte(v.values[apiTokenSecret][apiTokenKey]))),
+		ObjectMeta: meta(authNamespace, syncName+"-"+does+"-"+object.Hash([]byte(container.Image))),
 		Spec:       job,
 	}
 }

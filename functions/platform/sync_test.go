@@ -210,6 +210,65 @@ func TestTheJobOutlastsASlowFirstInstallation(t *testing.T) {
 	require.GreaterOrEqual(t, time.Duration(*job.ActiveDeadlineSeconds)*time.Second, 2*patience, "a pod that takes over has as long as the first")
 }
 
+func TestAReleaseRunsItsOwnProgramAndDoesNotRepeatWhatIsDone(t *testing.T) {
+	const first, second, mirrored = "registry.example.org/function-platform:v1", "registry.example.org/function-platform:v2", "mirror.example.org/platform:v2"
+	done := func(_ string, o map[string]any) { work(o, nil, nil) }
+	failed := func(_ string, o map[string]any) {
+		if o["kind"] == "Job" {
+			o["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}}}
+		} else {
+			done("", o)
+		}
+	}
+	begun := func(_ string, o map[string]any) {
+		if o["kind"] != "Job" {
+			done("", o)
+		}
+	}
+	mirror := func(s *v1alpha1.PlatformSpec) {
+		s.Settings = map[string]any{"configSync": map[string]any{"image": mirrored}}
+	}
+	moved := func(s *v1alpha1.PlatformSpec) { s.Domain.Dex = "dex.example.org" }
+	for name, c := range map[string]struct {
+		was   func(string, map[string]any)
+		next  func(*v1alpha1.PlatformSpec)
+		want  string
+		ready bool
+	}{
+		"a job that has done its work stays":               {was: done, want: first, ready: true},
+		"one that runs makes way":                          {was: begun, want: second},
+		"one that failed makes way":                        {was: failed, want: second},
+		"one that did something else makes way":            {was: done, next: moved, want: second},
+		"another image in the settings repeats it neither": {was: done, next: mirror, want: first, ready: true},
+		"the settings are heeded before the release":       {was: begun, next: mirror, want: mirrored},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := compose(t, platform(), rendertest.Cluster{Offline: true, Image: first})
+			cluster := func(image string, change func(string, map[string]any)) rendertest.Cluster {
+				w := applied(t, d, change)
+				w.Objects, w.Image = []string{tlsSecret("dex-tls", rendertest.SelfSigned)}, image
+				return w
+			}
+			for range 2 { // The job waits for what it mounts.
+				d = compose(t, platform(), cluster(first, done))
+			}
+			changes := []func(*v1alpha1.PlatformSpec){}
+			if c.next != nil {
+				changes = append(changes, c.next)
+			}
+			d = compose(t, platform(changes...), cluster(second, c.was))
+			var images []string
+			for _, r := range d.Resources() {
+				if o := object.NewObject(r.Object); o.Kind() == "Job" {
+					images = append(images, o.List("spec", "template", "spec", "containers")[0].String("image"))
+				}
+			}
+			require.Equal(t, []string{c.want}, images)
+			require.Equal(t, c.ready, condition(t, d, conditionConfigSync).Status == object.True)
+		})
+	}
+}
+
 // Self-healing would otherwise stop Dex again as soon as the job has started it.
 func TestArgoCDLeavesTheReplicasOfDexAlone(t *testing.T) {
 	git := v1alpha1.GitOps{SyncOptions: []string{"CreateNamespace=true"}}

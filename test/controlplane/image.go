@@ -22,6 +22,16 @@ type image struct {
 	entrypoint, args []string
 }
 
+// authorities have a program look for CA certificates where it would in a
+// container: among the files of its image, and not in this machine's.
+func (i *image) authorities() []string {
+	const usual = "etc/ssl/certs"
+	return []string{
+		"SSL_CERT_FILE=" + filepath.Join(i.root, usual, "ca-certificates.crt"),
+		"SSL_CERT_DIR=" + filepath.Join(i.root, usual),
+	}
+}
+
 // pull downloads and unpacks an image for this machine, unless it is there.
 func (k *kubelet) pull(ctx context.Context, reference string) (*image, error) {
 	ref, err := name.ParseReference(reference, name.StrictValidation)

@@ -175,7 +175,7 @@ func (k *kubelet) prepare(ctx context.Context, pod *corev1.Pod, listen []string)
 	return &process{
 		name:   pod.Name,
 		binary: filepath.Join(image.root, command[0]),
-		env:    append(variables(pod, container, mounts), "KUBECONFIG="+kubeconfig),
+		env:    slices.Concat(image.authorities(), variables(pod, container, mounts), []string{"KUBECONFIG=" + kubeconfig}),
 		ports:  len(listen),
 		args: func(port []int) []string {
 			all := slices.Concat(command[1:], args)

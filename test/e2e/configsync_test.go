@@ -29,16 +29,23 @@ func TestAJobConnectsAuthentikAndDex(t *testing.T) {
 	require.Len(t, jobs.Items, 1)
 	require.Equal(t, "config-sync", jobs.Items[0].Spec.Template.Spec.ServiceAccountName)
 
-	t.Run("another image is another job", func(t *testing.T) {
+	t.Run("another image runs in another job, once the one that has done its work is gone", func(t *testing.T) {
 		cp.patch(t, claim, `spec: {settings: {configSync: {image: "registry.example.com/function-platform:v2"}}}`)
-		first := jobs.Items[0].Name
-		cp.awaitGone(t, refTo("Job auth-system/%s", first))
+		cp.await(t, "EnvironmentConfig aphex", func(o *object) error {
+			return same("registry.example.com/function-platform:v2", text(o, "data.configSync.image"))
+		})
+		first := jobs.Items[0]
+		kept := cp.see(t, refTo("Job auth-system/%s", first.Name))
+		require.Equal(t, first.UID, kept.GetUID())
+		require.Nil(t, kept.GetDeletionTimestamp())
+		kubectl(t, "delete", "job", "-n", "auth-system", first.Name)
 		cp.await(t, claim, func(o *object) error {
 			jobs, err = cp.kube.BatchV1().Jobs("auth-system").List(t.Context(), metav1.ListOptions{})
 			status, _, _ := condition(o, "ConfigSynced")
 			return errors.Join(err, same(1, len(jobs.Items)), same("True", status))
 		})
-		require.NotEqual(t, first, jobs.Items[0].Name)
+		require.NotEqual(t, first.Name, jobs.Items[0].Name)
+		require.Equal(t, "registry.example.com/function-platform:v2", jobs.Items[0].Spec.Template.Spec.Containers[0].Image)
 	})
 	t.Run("without an image there is none, and the platform waits for it", func(t *testing.T) {
 		cp.patch(t, claim, `spec: {settings: {configSync: null}}`)

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,6 +46,15 @@ func TestInstalledAsPackages(t *testing.T) {
 	next := publish(t, nextRelease(t), registry, "v0.2.0")
 
 	c := startPackaged(t)
+	// The platform team's own namespace.
+	c.kubectl(t, "create", "namespace", "platform-system")
+	var before []string
+	eventually(t, func(ctx context.Context) (err error) {
+		if before, err = c.inventory(ctx); err != nil {
+			return err
+		}
+		return contains(strings.Join(before, "\n"), "ServiceAccount platform-system/default", "ConfigMap platform-system/kube-root-ca.crt")
+	})
 	var claims []ref
 	// Each step needs the one before.
 	require.True(t, t.Run("the manifests install it", func(t *testing.T) {
@@ -64,14 +72,16 @@ func TestInstalledAsPackages(t *testing.T) {
 		}
 		require.NotContains(t, c.Processes(), controlplane.Provider)
 	}))
-	require.True(t, t.Run("the provider has the rights that Crossplane gives it, and no more", func(t *testing.T) {
+	require.True(t, t.Run("the provider has the rights that Crossplane gives it, and no more, and the functions have none", func(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		require.Len(t, deployments.Items, 5)
 		for _, d := range deployments.Items {
-			account := d.Spec.Template.Spec.ServiceAccountName
-			require.Equal(t, strings.Contains(d.Name, "provider"), c.may(t, account, "update", "cloudflare.aphex.io", "tunnels"), d.Name)
-			require.False(t, c.may(t, account, "create", "", "namespaces"), d.Name)
+			want := map[string]string{}
+			if strings.Contains(d.Name, "provider") {
+				want = providerRights()
+			}
+			require.Equal(t, want, c.rights(t, d.Spec.Template.Spec.ServiceAccountName), d.Name)
 		}
 	}))
 	require.True(t, t.Run("the examples become ready", func(t *testing.T) {
@@ -88,6 +98,9 @@ func TestInstalledAsPackages(t *testing.T) {
 			claims = append(claims, claim)
 			c.await(t, claim, isReady)
 		}
+	}))
+	require.True(t, t.Run("its Jobs run the programs of its functions", func(t *testing.T) {
+		c.requireJobs(t, claims, registry, "v0.1.0")
 	}))
 	require.True(t, t.Run("what the pages tell to do with it works", func(t *testing.T) {
 		c.follow(t, "use", released)
@@ -108,6 +121,7 @@ func TestInstalledAsPackages(t *testing.T) {
 				return contains(text(c.patch(t, books, "spec: {sinceTheNextRelease: kept}"), "spec.sinceTheNextRelease"), "kept")
 			})
 		})
+		c.requireJobs(t, claims, registry, "v0.2.0")
 	}))
 	require.True(t, t.Run("going back does so too", func(t *testing.T) {
 		c.replace(t, claims, func() {
@@ -120,6 +134,7 @@ func TestInstalledAsPackages(t *testing.T) {
 				return nil
 			})
 		})
+		c.requireJobs(t, claims, registry, "v0.1.0")
 	}))
 	require.True(t, t.Run("removed before its claims, it is refused, and applied again it is as it was", func(t *testing.T) {
 		owned := c.owned(t, claims)
@@ -170,7 +185,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, r := range platform {
 			c.awaitGone(t, r)
 		}
-		c.awaitNothing(t)
+		c.awaitInventory(t, before)
 	}))
 	require.True(t, t.Run("both manifests deleted under an organization leave its tunnel, and the way out is the documented one", func(t *testing.T) {
 		c.follow(t, "install", released)
@@ -219,7 +234,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		c.await(t, org, isReady)
 		c.follow(t, "remove", released)
 		c.requireTunnels(t, 0)
-		c.awaitNothing(t)
+		c.awaitInventory(t, before)
 	}))
 }
 
@@ -255,6 +270,36 @@ func (c *cluster) replace(t *testing.T, claims []ref, change func()) {
 	}
 	require.Equal(t, owned, c.owned(t, claims))
 	require.Empty(t, unready())
+}
+
+// requireJobs requires that new Jobs of the claims run programs of this version. Those that have done their work stay as they
+// are until somebody asks for others.
+func (c *cluster) requireJobs(t *testing.T, claims []ref, registry, version string) {
+	t.Helper()
+	c.kubectl(t, "annotate", "--overwrite", "organization", "acme-corp", "-n", "platform-system",
+		fmt.Sprintf("platform.aphex/test-webhook=%s at %d", version, time.Now().UnixNano()))
+	c.awaitJob(t, "org-acme-corp", registry+"/function-organization:"+version)
+	c.kubectl(t, "delete", "jobs", "--all", "-n", "auth-system")
+	c.awaitJob(t, "auth-system", registry+"/function-platform:"+version)
+	for _, claim := range claims {
+		c.await(t, claim, isReady)
+	}
+}
+
+// awaitJob returns when the only Job in a namespace runs this image and has ended well.
+func (c *cluster) awaitJob(t *testing.T, namespace, image string) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		jobs, err := c.kube.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		var images []string
+		for _, job := range jobs.Items {
+			images = append(images, fmt.Sprintf("%s, %d succeeded", job.Spec.Template.Spec.Containers[0].Image, job.Status.Succeeded))
+		}
+		return same([]string{image + ", 1 succeeded"}, images)
+	})
 }
 
 // owned are the claims and all that was made of them, by their unique ids.
@@ -463,50 +508,6 @@ func (c *cluster) awaitVersion(t *testing.T, registry, version string) {
 	})
 }
 
-// awaitNothing returns when nothing of Aphex is left but namespaces of the platform team.
-func (c *cluster) awaitNothing(t *testing.T) {
-	t.Helper()
-	eventually(t, func(ctx context.Context) error {
-		for _, r := range []schema.GroupVersionResource{
-			{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
-			{Group: "apiextensions.crossplane.io", Version: "v1", Resource: "compositeresourcedefinitions"},
-			{Group: "apiextensions.crossplane.io", Version: "v1", Resource: "compositions"},
-			{Group: "apiextensions.crossplane.io", Version: "v1alpha1", Resource: "managedresourcedefinitions"},
-			{Group: "apiextensions.crossplane.io", Version: "v1alpha1", Resource: "managedresourceactivationpolicies"},
-			{Group: "apiextensions.crossplane.io", Version: "v1beta1", Resource: "environmentconfigs"},
-			{Group: "pkg.crossplane.io", Version: "v1", Resource: "configurationrevisions"},
-			{Group: "pkg.crossplane.io", Version: "v1", Resource: "functionrevisions"},
-			{Group: "pkg.crossplane.io", Version: "v1", Resource: "providerrevisions"},
-			{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
-			{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
-			{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"},
-			{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
-			{Group: "apps", Version: "v1", Resource: "deployments"},
-			{Version: "v1", Resource: "namespaces"},
-			{Version: "v1", Resource: "serviceaccounts"},
-			{Version: "v1", Resource: "services"},
-			{Version: "v1", Resource: "secrets"},
-		} {
-			all, err := c.dynamic.Resource(r).List(ctx, metav1.ListOptions{})
-			if err != nil {
-				return err
-			}
-			for _, o := range all.Items {
-				name := o.GetName()
-				// The parts of the control plane that are played have roles of their own.
-				if strings.HasSuffix(name, "-stand-in") || name == "aphex:kwok" {
-					continue
-				}
-				if strings.Contains(name, "aphex") || strings.Contains(name, "acme-corp") || name == "cdktf-deploy-pipeline" {
-					return fmt.Errorf("%s is still there, its finalizers %v", refOf(&o), o.GetFinalizers())
-				}
-			}
-		}
-		return nil
-	})
-	require.Empty(t, c.packagedProcesses())
-}
-
 // packagedProcesses are those of packages.
 func (c *cluster) packagedProcesses() []string {
 	return slices.DeleteFunc(c.Processes(), func(name string) bool { return !strings.HasPrefix(name, "aphex-") })
@@ -545,18 +546,4 @@ func (c *cluster) program(pkg string) (string, error) {
 		return "", fmt.Errorf("%s runs %d times: %v", pkg, len(names), names)
 	}
 	return os.Readlink(fmt.Sprintf("/proc/%d/exe", c.PID(names[0])))
-}
-
-// may says whether a service account of Crossplane's namespace may do something everywhere.
-func (c *cluster) may(t *testing.T, account, verb, group, resource string) bool {
-	t.Helper()
-	review, err := c.kube.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
-		Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               "system:serviceaccount:crossplane-system:" + account,
-			Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:crossplane-system", "system:authenticated"},
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource},
-		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	return review.Status.Allowed
 }

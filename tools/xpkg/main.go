@@ -46,6 +46,13 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	warning, err := otherGo(ctx, o)
+	if err != nil {
+		return err
+	}
+	if warning != "" {
+		fmt.Fprintln(os.Stderr, "xpkg:", warning)
+	}
 	built, err := build(ctx, o)
 	if err != nil {
 		return err

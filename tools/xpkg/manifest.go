@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"sigs.k8s.io/yaml"
 )
@@ -17,15 +16,10 @@ const (
 	configureFile = "configure.yaml"
 	// functionsFile is for people who render without a cluster.
 	functionsFile = "functions.yaml"
-	// digestsFile is for who signs.
+	// digestsFile is for who signs, imagesFile for who attests what is in which image.
 	digestsFile = "digests.txt"
+	imagesFile  = "images.txt"
 )
-
-// imageSettings are the settings that name an image of this version, and the packages whose it is.
-var imageSettings = []struct{ setting, pkg string }{
-	{"webhookTest", "function-organization"},
-	{"configSync", "function-platform"},
-}
 
 // installedPackage is the object that makes Crossplane install a package.
 type installedPackage struct {
@@ -57,6 +51,7 @@ func writeManifests(o options, packages []builtPackage) error {
 		{configureFile, configureManifest},
 		{functionsFile, functionsManifest},
 		{digestsFile, digests},
+		{imagesFile, images},
 	} {
 		data, err := m.make(o, packages)
 		if err != nil {
@@ -69,21 +64,9 @@ func writeManifests(o options, packages []builtPackage) error {
 	return nil
 }
 
-// configureManifest names the images that belong to this version. The rest stays as it is, with its comments.
+// configureManifest is the same in every version, since an upgrade leaves it as a platform team has it.
 func configureManifest(o options, _ []builtPackage) ([]byte, error) {
-	path := filepath.Join(o.root, "package", configureFile)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range imageSettings {
-		empty := regexp.MustCompile(`(?m)^(  ` + s.setting + `:\n(?:    #.*\n)*    image: )""$`)
-		if len(empty.FindAll(data, -1)) != 1 {
-			return nil, fmt.Errorf(`%s: there is no setting %s with image: "" to fill in`, path, s.setting)
-		}
-		data = empty.ReplaceAll(data, []byte("${1}"+o.reference(s.pkg)))
-	}
-	return data, nil
+	return os.ReadFile(filepath.Join(o.root, "package", configureFile))
 }
 
 // installManifest says what Crossplane may do before it makes Crossplane do something. Functions and the provider are in it,
@@ -135,6 +118,20 @@ func digests(o options, packages []builtPackage) ([]byte, error) {
 	var out bytes.Buffer
 	for _, p := range packages {
 		fmt.Fprintf(&out, "%s  %s\n", p.digest.Hex, o.source(p.name))
+	}
+	return out.Bytes(), nil
+}
+
+// images lists the images that have a program, each for one platform: its digest, its repository, and the file that is its bill
+// of materials if there are bills.
+func images(o options, packages []builtPackage) ([]byte, error) {
+	var out bytes.Buffer
+	for _, p := range packages {
+		for _, f := range p.files {
+			if p.kind != configuration {
+				fmt.Fprintf(&out, "%s  %s  %s\n", f.digest.Hex, o.source(p.name), filepath.Base(f.bill()))
+			}
+		}
 	}
 	return out.Bytes(), nil
 }

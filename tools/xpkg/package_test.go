@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,26 @@ func TestParse(t *testing.T) {
 				return
 			}
 			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestAnotherGoReleaseIsTold(t *testing.T) {
+	for name, c := range map[string]struct{ toolchain, want string }{
+		"the one that go.mod names": {toolchain: "toolchain " + runtime.Version()},
+		"a later patch":             {"toolchain go1.26.0-rc.1", "built by " + runtime.Version() + " and not go1.26.0-rc.1"},
+		"go.mod names none":         {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/a\n\ngo 1.26rc1\n\n"+c.toolchain+"\n"), 0o600))
+			got, err := otherGo(t.Context(), options{root: dir})
+			require.NoError(t, err)
+			if c.want == "" {
+				require.Empty(t, got)
+				return
+			}
+			require.Contains(t, got, c.want)
 		})
 	}
 }

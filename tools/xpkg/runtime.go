@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -26,9 +27,17 @@ const nonRoot = "65532:65532"
 // billSuffix is the ending by which readers of CycloneDX know a file.
 const billSuffix = ".cdx.json"
 
-// buildProgram builds a static program that depends on nothing but the sources and the Go release.
+// imageVariable is where a function looks up its own image, for the Jobs that run the same program. In a setting, an upgrade
+// would leave the image of another release, which may not understand what it is told.
+const imageVariable = "aphex.io/platform/functions/internal/runner.image"
+
+// buildProgram builds a static program that depends on nothing but the sources, the Go release, and where it is published.
 func buildProgram(ctx context.Context, o options, m *metadata, platform v1.Platform, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, m.program())
+	flags := "-s -w"
+	if m.Kind == function {
+		flags += " -X=" + imageVariable + "=" + o.reference(m.Metadata.Name)
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags="+flags, "-o", path, m.program())
 	cmd.Dir = o.root
 	cmd.Env = append(environment(), "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
@@ -36,6 +45,36 @@ func buildProgram(ctx context.Context, o options, m *metadata, platform v1.Platf
 		return fmt.Errorf("build %s for %s: %w", m.program(), platform, err)
 	}
 	return nil
+}
+
+// otherGo says so if another Go release builds here than go.mod names, by which a package can be built again bit for bit.
+func otherGo(ctx context.Context, o options) (warning string, err error) {
+	var module struct{ Toolchain string }
+	described, err := goSays(ctx, o, "mod", "edit", "-json")
+	if err != nil {
+		return "", err
+	}
+	if err := json.Unmarshal(described, &module); err != nil {
+		return "", fmt.Errorf("go mod edit -json: %w", err)
+	}
+	version, err := goSays(ctx, o, "env", "GOVERSION")
+	if err != nil {
+		return "", err
+	}
+	if used := strings.TrimSpace(string(version)); module.Toolchain != "" && used != module.Toolchain {
+		warning = fmt.Sprintf("built by %s and not %s, so the digests are not those that others get; set GOTOOLCHAIN=%[2]s", used, module.Toolchain)
+	}
+	return warning, nil
+}
+
+func goSays(ctx context.Context, o options, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env, cmd.Stderr = o.root, environment(), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+	}
+	return out, nil
 }
 
 // writeBill lists the modules that a program was linked from, and the Go release, as a bill of materials in the format
@@ -60,7 +99,7 @@ func environment() []string {
 }
 
 // runtimeImage is an image from scratch with one program. It has no file that changes, so that its root may be read-only,
-// and no CA certificates: only the provider needs some, and has them built in.
+// and no CA certificates: the programs that need some have them built in.
 func runtimeImage(o options, m *metadata, platform v1.Platform, program string) (v1.Image, error) {
 	layer, err := programLayer(program, m.Metadata.Name)
 	if err != nil {

@@ -32,6 +32,9 @@ type builtFile struct {
 	size int64
 }
 
+// bill is the bill of materials of the program in the file, where there are bills.
+func (f builtFile) bill() string { return strings.TrimSuffix(f.path, ".xpkg") + billSuffix }
+
 func build(ctx context.Context, o options) ([]builtPackage, error) {
 	packages, err := readPackages(o)
 	if err != nil {

@@ -23,6 +23,8 @@ type Cluster struct {
 	Without []string
 	// Offline is a render without a cluster.
 	Offline bool
+	// Image is where the function is published.
+	Image string
 }
 
 // Compose calls a Compose function until its lookups are answered, as the runner and Crossplane do together.
@@ -36,7 +38,7 @@ func Compose[T any](tb testing.TB, compose runner.Compose[T], xr *T, c Cluster) 
 	required := map[string][]object.Object{}
 	for range iterations + 1 {
 		seen := object.NewObserved(identity(w.xr), composed, required, &counter{})
-		seen.Now, seen.Offline = start, c.Offline
+		seen.Now, seen.Offline, seen.Image = start, c.Offline, c.Image
 		d, err := compose(xr, seen)
 		if !seen.Pending() {
 			return d, err

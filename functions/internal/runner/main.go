@@ -21,6 +21,9 @@ const (
 	memoryLimit = 24 << 20
 )
 
+// image is where this program is published. The linker sets it when a package is built.
+var image string
+
 // tune leaves alone what is set with Go's own variables, GOGC and GOMEMLIMIT.
 func tune() {
 	// Nothing shows a memory profile, and its records take 2 MiB.
@@ -63,7 +66,7 @@ func Main[T any](name, crd string, compose Compose[T]) {
 	}
 	if err == nil {
 		err = function.Serve(
-			&Function[T]{CRD: crd, Compose: compose, Log: log, Now: time.Now, Entropy: rand.Reader},
+			&Function[T]{CRD: crd, Compose: compose, Log: log, Now: time.Now, Entropy: rand.Reader, Image: image},
 			function.Listen(*network, *address),
 			function.MTLSCertificates(*certs),
 			function.Insecure(*insecure),

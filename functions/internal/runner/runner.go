@@ -50,6 +50,8 @@ type Function[T any] struct {
 	// Now is the clock, Entropy the randomness.
 	Now     func() time.Time
 	Entropy io.Reader
+	// Image is where this program is published, empty if it is not.
+	Image string
 }
 
 // RunFunction answers one request of Crossplane. Input that can never work is a fatal result, never an error.
@@ -69,6 +71,7 @@ func (f *Function[T]) RunFunction(_ context.Context, req *fnv1.RunFunctionReques
 
 	seen := observe(req, xr, f.Entropy)
 	seen.Now = f.Now().UTC().Truncate(time.Second)
+	seen.Image = f.Image
 	crd := seen.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", f.CRD)
 	// Until that is answered nothing is known, and to look up a kind that is not served would fail the run.
 	seen.Offline = !crd.Exists() && !seen.Pending()

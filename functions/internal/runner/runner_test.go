@@ -85,6 +85,7 @@ func runLogged(t *testing.T, compose runner.Compose[xThing], req *fnv1.RunFuncti
 	log := &recorder{}
 	f := &runner.Function[xThing]{
 		CRD: crd, Compose: compose, Log: log, Now: func() time.Time { return now }, Entropy: strings.NewReader(strings.Repeat("r", 64)),
+		Image: "registry.example.org/function-thing:v1",
 	}
 	rsp, err := f.RunFunction(t.Context(), req)
 	require.NoError(t, err)
@@ -191,6 +192,15 @@ func TestTheTimeOfTheRequestReachesComposeToTheSecond(t *testing.T) {
 		return composes("Active", "ok", nil)(xr, seen)
 	}, request(t, claimed))
 	require.Equal(t, time.Date(2026, 1, 16, 22, 15, 0, 0, time.UTC), got)
+}
+
+func TestComposeKnowsWhereItsProgramIsPublished(t *testing.T) {
+	var got string
+	run(t, func(xr *xThing, seen *object.Observed) (*object.Desired, error) {
+		got = seen.Image
+		return composes("Active", "ok", nil)(xr, seen)
+	}, request(t, claimed))
+	require.Equal(t, "registry.example.org/function-thing:v1", got)
 }
 
 // Crossplane takes up to a tenth more or less than the TTL.

@@ -93,14 +93,15 @@ type Cloudflared struct {
 
 // WebhookTest is what sends a ping to an organization's webhook on request.
 type WebhookTest struct {
-	// Image is that of function-organization; empty means that there are no tests.
+	// Image is that of function-organization, and by default that of the one that runs. One that was not published has none,
+	// and then there are no tests.
 	Image string `json:"image"`
 }
 
 // ConfigSync is what connects Authentik and Dex, and sets keys of an Argo CD that is there already.
 type ConfigSync struct {
-	// Image is that of function-platform; without it a Platform waits, unless Integrations switch configSync off, and somebody
-	// else sets Argo CD's keys.
+	// Image is that of function-platform, and by default that of the one that runs. One that was not published has none: a
+	// Platform then waits, unless Integrations switch configSync off, and somebody else sets Argo CD's keys.
 	Image string `json:"image"`
 }
 
