@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ func TestInstalledAsPackages(t *testing.T) {
 	next := publish(t, nextRelease(t), registry, "v0.2.0")
 
 	c := startPackaged(t)
+	// Whatever does not confine itself as this level wants has no pods then.
+	c.kubectl(t, "label", "namespace", "crossplane-system", "pod-security.kubernetes.io/enforce=restricted")
 	var claims []ref
 	// Each step needs the one before.
 	require.True(t, t.Run("the manifests install it", func(t *testing.T) {
@@ -74,8 +77,14 @@ func TestInstalledAsPackages(t *testing.T) {
 			require.False(t, c.may(t, account, "create", "", "namespaces"), d.Name)
 		}
 	}))
-	require.True(t, t.Run("the examples become ready", func(t *testing.T) {
+	require.True(t, t.Run("the provider gets its API token as the pages tell, and then another one", func(t *testing.T) {
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		c.giveToken(t, "token", "first-token", released)
+		c.giveToken(t, "rotate", "second-token", released)
+		// From here on, Cloudflare would refuse the first one.
+		require.NoError(t, c.Cloudflare().SetToken(t.Context(), "first-token"))
+	}))
+	require.True(t, t.Run("the examples become ready", func(t *testing.T) {
 		files, err := filepath.Glob(filepath.Join(c.Root(), "examples", "*", "claim.yaml"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files)
@@ -94,6 +103,9 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, claim := range claims {
 			c.await(t, claim, isReady)
 		}
+	}))
+	require.True(t, t.Run("an example is rendered without Docker", func(t *testing.T) {
+		c.follow(t, "render", released)
 	}))
 	require.True(t, t.Run("what runs answers the probes of a kubelet", func(t *testing.T) {
 		for _, name := range packaged {
@@ -146,6 +158,7 @@ func TestInstalledAsPackages(t *testing.T) {
 	require.True(t, t.Run("an account that is deleted before its tunnels is missed, and applied again they go", func(t *testing.T) {
 		account := c.dynamic.Resource(schema.GroupVersionResource{Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "clusterproviderconfigs"})
 		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
+		c.kubectl(t, "delete", "secret", "cloudflare", "-n", "crossplane-system")
 		kept, err := account.Get(t.Context(), "default", metav1.GetOptions{})
 		require.NoError(t, err)
 		require.NotNil(t, kept.GetDeletionTimestamp(), "it is in use")
@@ -182,6 +195,8 @@ func TestInstalledAsPackages(t *testing.T) {
 		finalizers, err := json.Marshal(append(c.see(t, org).GetFinalizers(), "test.aphex.io/lost-the-race"))
 		require.NoError(t, err)
 		c.patch(t, org, fmt.Sprintf("metadata: {finalizers: %s}", finalizers))
+		// Whether the provider could still clean up is another race.
+		c.kubectl(t, "delete", "secret", "cloudflare", "-n", "crossplane-system")
 		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
 		// The API server heeds a policy for a moment after it is gone.
 		eventually(t, func(ctx context.Context) error {
@@ -360,23 +375,44 @@ func startPackaged(t *testing.T) *cluster {
 	return c
 }
 
-// follow does what the pages of the documentation tell, in a folder that holds the manifests of a release and the examples.
+// follow does what the pages of the documentation tell, in a folder that holds the manifests of a release, an API token, and of
+// the repository what is rendered and renders.
 func (c *cluster) follow(t *testing.T, stage, release string) {
 	t.Helper()
 	blocks, err := pages.Stage(c.Root(), stage)
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for _, name := range []string{"install.yaml", "configure.yaml"} {
+	for _, name := range []string{"install.yaml", "configure.yaml", tokenFile} {
 		require.NoError(t, os.Symlink(filepath.Join(release, name), filepath.Join(dir, name)))
 	}
-	require.NoError(t, os.Symlink(filepath.Join(c.Root(), "examples"), filepath.Join(dir, "examples")))
+	for _, name := range []string{"apis", "compositions", "examples", ".cache"} {
+		require.NoError(t, os.Symlink(filepath.Join(c.Root(), name), filepath.Join(dir, name)))
+	}
 	for _, b := range blocks {
 		command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", b.Text)
 		command.Dir = dir
 		command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
+		// What a block that fails leaves in the background is ended with it.
+		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+		command.WaitDelay = 5 * time.Second
 		out, err := command.CombinedOutput()
+		if err != nil && command.Process != nil {
+			_ = command.Cancel() // There may be nothing left.
+		}
 		require.NoError(t, err, "%s: %s", b, out)
 	}
+}
+
+// tokenFile is what the pages call the file with an API token of Cloudflare.
+const tokenFile = "cloudflare-token"
+
+// giveToken does what a stage of the pages tells with a new API token.
+func (c *cluster) giveToken(t *testing.T, stage, token, release string) {
+	t.Helper()
+	require.NoError(t, c.Cloudflare().SetToken(t.Context(), token, controlplane.CloudflarePermissions()...))
+	require.NoError(t, os.WriteFile(filepath.Join(release, tokenFile), []byte(token+"\n"), 0o600))
+	c.follow(t, stage, release)
 }
 
 // requireProbes asks the only pod of a package what its Deployment makes kubelets ask, and looks at how it is confined.
@@ -394,6 +430,7 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 		require.True(t, *container.SecurityContext.ReadOnlyRootFilesystem, d.Name)
 		require.True(t, *container.SecurityContext.RunAsNonRoot, d.Name)
 		require.Equal(t, []corev1.Capability{"ALL"}, container.SecurityContext.Capabilities.Drop, d.Name)
+		require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, container.SecurityContext.SeccompProfile.Type, d.Name)
 		address, err := c.flag(d.Name, "health-address")
 		require.NoError(t, err)
 		for _, probe := range []*corev1.Probe{container.ReadinessProbe, container.LivenessProbe} {
@@ -497,7 +534,7 @@ func (c *cluster) awaitNothing(t *testing.T) {
 				if strings.HasSuffix(name, "-stand-in") || name == "aphex:kwok" {
 					continue
 				}
-				if strings.Contains(name, "aphex") || strings.Contains(name, "acme-corp") || name == "cdktf-deploy-pipeline" {
+				if strings.Contains(name, "aphex") || strings.Contains(name, "acme-corp") || name == "cdktf-deploy-pipeline" || name == "cloudflare" {
 					return fmt.Errorf("%s is still there, its finalizers %v", refOf(&o), o.GetFinalizers())
 				}
 			}
