@@ -23,10 +23,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/yaml"
 
 	"aphex.io/platform/docs/pages"
 	"aphex.io/platform/test/controlplane"
@@ -73,8 +75,22 @@ func TestInstalledAsPackages(t *testing.T) {
 		require.Len(t, deployments.Items, 5)
 		for _, d := range deployments.Items {
 			account := d.Spec.Template.Spec.ServiceAccountName
-			require.Equal(t, strings.Contains(d.Name, "provider"), c.may(t, account, "update", "cloudflare.aphex.io", "tunnels"), d.Name)
-			require.False(t, c.may(t, account, "create", "", "namespaces"), d.Name)
+			provider := strings.Contains(d.Name, "provider")
+			require.Equal(t, provider, c.may(t, account, "update", "cloudflare.aphex.io", "tunnels"), d.Name)
+			require.Equal(t, provider, c.may(t, account, "get", "", "secrets"), d.Name)
+			for _, resource := range []string{"namespaces", "pods", "serviceaccounts"} {
+				require.False(t, c.may(t, account, "create", "", resource), d.Name)
+			}
+			require.False(t, c.may(t, account, "create", "apps", "deployments"), d.Name)
+			require.False(t, c.may(t, account, "create", "rbac.authorization.k8s.io", "clusterrolebindings"), d.Name)
+		}
+	}))
+	require.True(t, t.Run("the shipped PodMonitors find it", func(t *testing.T) {
+		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		require.NotEmpty(t, deployments.Items)
+		for _, d := range deployments.Items {
+			require.True(t, slices.ContainsFunc(podMonitors(t), func(m podMonitor) bool { return m.finds(t, d.Spec.Template) }), d.Name)
 		}
 	}))
 	require.True(t, t.Run("the provider gets its API token as the pages tell, and then another one", func(t *testing.T) {
@@ -440,6 +456,44 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 		}
 	}
 	require.True(t, found, "no Deployment of %s", pkg)
+}
+
+// podMonitor is what is read here of what prometheus-operator reads.
+type podMonitor struct {
+	Metadata struct {
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Spec struct {
+		Selector            metav1.LabelSelector `json:"selector"`
+		PodMetricsEndpoints []struct {
+			Port string `json:"port"`
+		} `json:"podMetricsEndpoints"`
+	} `json:"spec"`
+}
+
+func podMonitors(t *testing.T) []podMonitor {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(cp.Root(), "package", "observability", "pod-monitors.yaml"))
+	require.NoError(t, err)
+	var out []podMonitor
+	for document := range strings.SplitSeq(string(data), "\n---\n") {
+		var m podMonitor
+		require.NoError(t, yaml.Unmarshal([]byte(document), &m))
+		require.Equal(t, "crossplane-system", m.Metadata.Namespace)
+		require.Len(t, m.Spec.PodMetricsEndpoints, 1)
+		out = append(out, m)
+	}
+	return out
+}
+
+// finds tells whether it is about these pods, and names a port that they have.
+func (m podMonitor) finds(t *testing.T, pods corev1.PodTemplateSpec) bool {
+	t.Helper()
+	selector, err := metav1.LabelSelectorAsSelector(&m.Spec.Selector)
+	require.NoError(t, err)
+	return selector.Matches(labels.Set(pods.Labels)) && slices.ContainsFunc(pods.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool {
+		return p.Name == m.Spec.PodMetricsEndpoints[0].Port
+	})
 }
 
 // kubectl runs the real one as an administrator of this cluster.
