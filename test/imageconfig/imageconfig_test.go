@@ -31,9 +31,12 @@ func documented(t *testing.T) map[string]v1beta1.ImageConfig {
 	out := map[string]v1beta1.ImageConfig{}
 	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
 		text, _, _ := strings.Cut(block, "```")
+		if !strings.Contains(text, "\nkind: ImageConfig\n") {
+			continue
+		}
 		var config v1beta1.ImageConfig
 		require.NoError(t, yaml.UnmarshalStrict([]byte(text), &config))
-		require.Equal(t, "pkg.crossplane.io/v1beta1 ImageConfig", config.APIVersion+" "+config.Kind)
+		require.Equal(t, v1beta1.SchemeGroupVersion.String(), config.APIVersion)
 		out[config.Name] = config
 	}
 	return out
