@@ -20,7 +20,7 @@ PACKAGED  := $(shell find $(addprefix $(CURDIR)/,Makefile go.mod go.sum apis com
 REGISTRY  ?= registry.example.com/aphex
 VERSION   ?= $(shell git describe --tags --exact-match 2>/dev/null || echo v0.0.0-dev)
 
-.PHONY: help build simulator package package-push package-test generate verify lint lint-workflows unit golden race triggers externalsecrets network argocdrbac authentik dex terraform observability e2e test render demo bench fuzz clean
+.PHONY: help build simulator package package-push package-test generate verify lint lint-workflows unit golden race triggers externalsecrets network argocdrbac authentik dex imageconfig terraform observability e2e test render demo bench fuzz clean
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ render: tools-crossplane tools-crossplane-cli crds build ## Render every example
 
 
 
-test: unit race tools-test triggers externalsecrets network argocdrbac authentik dex terraform observability render package-test e2e ## All tests
+test: unit race tools-test triggers externalsecrets network argocdrbac authentik dex imageconfig terraform observability render package-test e2e ## All tests
 
 unit: crds ## Unit and golden tests: seconds, no tools
 	$(GO) test ./...
@@ -76,6 +76,9 @@ argocdrbac: ## Ask Argo CD's own code what the golden files let each group do an
 
 authentik: ## Hold the config sync job, the stand-in of its tests and the blueprints against Authentik's published schema
 	cd test/authentik && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+
+imageconfig: ## Let Crossplane's own code read the ImageConfigs of the documentation: what has to be signed, and by whom
+	cd test/imageconfig && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
 dex: ## Let Dex's own connector log somebody in with the golden files' configuration
 	cd test/dex && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...

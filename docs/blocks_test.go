@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,21 @@ func allBlocks(t *testing.T) []pages.Block {
 	return out
 }
 
+// needed is all that a block may need for which no test runs it.
+var needed = []string{
+	"Docker",
+	"a change to try",
+	// The block runs tests, or what tests run.
+	"a run of its own",
+	// TestPlatform takes these from the page, each where it belongs.
+	"a Platform",
+	"the Secrets of a Platform",
+	// In the embedded control plane, nothing but packages runs.
+	"a cluster",
+	"an Argo CD",
+	"pods that run",
+}
+
 func TestEveryBlockOfCommandsIsRunOrSaysWhatItNeeds(t *testing.T) {
 	tests, err := os.ReadFile("../test/e2e/packages_test.go")
 	require.NoError(t, err)
@@ -35,8 +51,13 @@ func TestEveryBlockOfCommandsIsRunOrSaysWhatItNeeds(t *testing.T) {
 		require.NotEqual(t, b.Run == "", b.Needs == "",
 			"%s: write <!-- run: stage --> before the block, for a test to run it, or <!-- needs: what it needs -->", b)
 		if b.Run != "" {
-			require.Contains(t, string(tests), `.follow(t, "`+b.Run+`"`, "%s: TestInstalledAsPackages has no such stage", b)
+			require.Regexp(t, `\.(follow|giveToken)\(t, "`+regexp.QuoteMeta(b.Run)+`"`, string(tests), "%s: TestInstalledAsPackages has no such stage", b)
+			continue
 		}
+		require.True(t, slices.ContainsFunc(needed, func(reason string) bool {
+			rest, found := strings.CutPrefix(b.Needs, reason)
+			return found && (rest == "" || strings.ContainsAny(rest[:1], ", "))
+		}), "%s: needs %q, which does not begin with any of %q", b, b.Needs, needed)
 	}
 }
 

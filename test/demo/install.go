@@ -1,13 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -26,12 +27,12 @@ type release struct {
 }
 
 func readRelease(dir string) (*release, error) {
-	documents, err := readDocuments(filepath.Join(dir, "install.yaml"))
+	manifest, err := os.ReadFile(filepath.Join(dir, "install.yaml"))
 	if err != nil {
 		return nil, fmt.Errorf("%w; run `make demo`", err)
 	}
 	r := &release{dir: dir}
-	for _, document := range documents {
+	for document := range strings.SplitSeq(string(manifest), "\n---\n") {
 		o := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
 			return nil, fmt.Errorf("install.yaml: %w", err)
@@ -45,11 +46,6 @@ func readRelease(dir string) (*release, error) {
 		return nil, fmt.Errorf("%s installs no package", dir)
 	}
 	return r, nil
-}
-
-func readDocuments(file string) ([]string, error) {
-	data, err := os.ReadFile(file)
-	return strings.Split(string(data), "\n---\n"), err
 }
 
 func (r *release) manifest(name string) string { return filepath.Join(r.dir, name) }
@@ -101,34 +97,43 @@ spec:
 `, r.registry(), mirror)); err != nil {
 		return err
 	}
-	kubectl := func(args ...string) (string, error) {
-		return command(ctx, cp.Binary("kubectl"), append([]string{"--kubeconfig=" + cp.Kubeconfig()}, args...)...)
-	}
-	p.detail("$ kubectl apply -f %s", relative(cp.Root(), r.manifest("install.yaml")))
-	if _, err := kubectl("apply", "-f", r.manifest("install.yaml")); err != nil {
+	if _, err := kubectl(ctx, p, cp, "apply", "-f", r.manifest("install.yaml")); err != nil {
 		return err
 	}
-	const packages = "configurations.pkg.crossplane.io,functions.pkg.crossplane.io,providers.pkg.crossplane.io"
-	p.detail("$ kubectl wait --for=condition=Healthy --all %s", packages)
-	said, err := kubectl("wait", "--for=condition=Healthy", "--timeout="+patience.String(), "--all", packages)
+	said, err := kubectl(ctx, p, cp, "wait", "--for=condition=Healthy", "--timeout="+patience.String(), "-l", "app.kubernetes.io/part-of=aphex",
+		"configurations.pkg.crossplane.io,functions.pkg.crossplane.io,providers.pkg.crossplane.io")
 	p.details(said)
 	if err != nil {
 		return err
 	}
 	// A kind is served a moment after the package that has it is healthy.
-	_, err = kubectl("wait", "--for=condition=Offered", "--timeout="+patience.String(), "--all", "compositeresourcedefinitions")
+	_, err = kubectl(ctx, p, cp, "wait", "--for=condition=Offered", "--timeout="+patience.String(), "xrds",
+		"xorganizations.aphex.io", "xrepobindings.aphex.io", "xknowledgebases.aphex.io", "xplatforms.aphex.io")
 	return err
 }
 
-// settings are those of the release's configure.yaml, as it ships them.
-func (r *release) settings() (string, error) {
-	documents, err := readDocuments(r.manifest("configure.yaml"))
+// configure applies the release's configure.yaml as a platform team edits it: with the account.
+func (r *release) configure(ctx context.Context, p *printer, cp *controlplane.ControlPlane) error {
+	data, err := os.ReadFile(r.manifest("configure.yaml"))
 	if err != nil {
-		return "", err
+		return err
 	}
-	i := slices.IndexFunc(documents, func(document string) bool { return strings.Contains(document, "\nkind: EnvironmentConfig\n") })
-	if i < 0 {
-		return "", errors.New("configure.yaml has no EnvironmentConfig")
+	account := []byte(`accountID: "00000000000000000000000000000000"`)
+	if !bytes.Contains(data, account) {
+		return fmt.Errorf("configure.yaml has no %s to edit", account)
 	}
-	return documents[i], nil
+	data = bytes.Replace(data, account, []byte("accountID: "+strconv.Quote(controlplane.CloudflareAccount)), 1)
+	edited := filepath.Join(cp.Dir(), "configure.yaml")
+	if err := os.WriteFile(edited, data, 0o600); err != nil {
+		return err
+	}
+	said, err := kubectl(ctx, p, cp, "apply", "--server-side", "-f", edited)
+	p.details(said)
+	return err
+}
+
+// kubectl runs the real one, and shows what it is told.
+func kubectl(ctx context.Context, p *printer, cp *controlplane.ControlPlane, args ...string) (string, error) {
+	p.detail("$ kubectl %s", strings.ReplaceAll(strings.Join(args, " "), cp.Root()+"/", ""))
+	return command(ctx, cp.Binary("kubectl"), append([]string{"--kubeconfig=" + cp.Kubeconfig()}, args...)...)
 }

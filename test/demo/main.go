@@ -126,17 +126,18 @@ func show(ctx context.Context, p *printer, dir string, once bool) (err error) {
 	p.line("   the first of its applications; it waits for Argo CD and cert-manager.")
 
 	p.stage("Give it what it waits for")
-	p.line("   A platform team edits and applies configure.yaml of the release: an API token, the account and zone, and")
-	p.line("   settings. Here token and account are the simulator's, and a stand-in begins to play Argo CD and")
-	p.line("   cert-manager. Nobody touches the claims.")
+	p.line("   A platform team stores its API token in a Secret, and edits and applies configure.yaml of the release: the")
+	p.line("   account and zone, and settings. Here token and account are the simulator's, and a stand-in begins to play")
+	p.line("   Argo CD and cert-manager. Nobody touches the claims.")
 	p.line("")
-	settings, err := built.settings()
-	if err != nil {
+	// First, since what says that the API is the simulator's is not in configure.yaml.
+	if err := cp.ConnectCloudflare(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(cp.Apply(ctx, settings), cp.ConnectCloudflare(ctx), cp.PlayArgoCDAndCertManager(ctx)); err != nil {
+	if err := errors.Join(built.configure(ctx, p, cp), cp.PlayArgoCDAndCertManager(ctx)); err != nil {
 		return err
 	}
+	p.line("")
 	if err := w.watch(ctx, p, claims, 0); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,10 +22,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/yaml"
 
 	"aphex.io/platform/docs/pages"
 	"aphex.io/platform/test/controlplane"
@@ -46,6 +49,8 @@ func TestInstalledAsPackages(t *testing.T) {
 	next := publish(t, nextRelease(t), registry, "v0.2.0")
 
 	c := startPackaged(t)
+	// Whatever does not confine itself as this level wants has no pods then.
+	c.kubectl(t, "label", "namespace", "crossplane-system", "pod-security.kubernetes.io/enforce=restricted")
 	// The platform team's own namespace.
 	c.kubectl(t, "create", "namespace", "platform-system")
 	var before []string
@@ -84,8 +89,22 @@ func TestInstalledAsPackages(t *testing.T) {
 			require.Equal(t, want, c.rights(t, d.Spec.Template.Spec.ServiceAccountName), d.Name)
 		}
 	}))
-	require.True(t, t.Run("the examples become ready", func(t *testing.T) {
+	require.True(t, t.Run("the shipped PodMonitors find it", func(t *testing.T) {
+		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		require.NotEmpty(t, deployments.Items)
+		for _, d := range deployments.Items {
+			require.True(t, slices.ContainsFunc(podMonitors(t), func(m podMonitor) bool { return m.finds(t, d.Spec.Template) }), d.Name)
+		}
+	}))
+	require.True(t, t.Run("the provider gets its API token as the pages tell, and then another one", func(t *testing.T) {
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
+		c.giveToken(t, "token", "first-token", released)
+		c.giveToken(t, "rotate", "second-token", released)
+		// From here on, Cloudflare would refuse the first one.
+		require.NoError(t, c.Cloudflare().SetToken(t.Context(), "first-token"))
+	}))
+	require.True(t, t.Run("the examples become ready", func(t *testing.T) {
 		files, err := filepath.Glob(filepath.Join(c.Root(), "examples", "*", "claim.yaml"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files)
@@ -107,6 +126,9 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, claim := range claims {
 			c.await(t, claim, isReady)
 		}
+	}))
+	require.True(t, t.Run("an example is rendered without Docker", func(t *testing.T) {
+		c.follow(t, "render", released)
 	}))
 	require.True(t, t.Run("what runs answers the probes of a kubelet", func(t *testing.T) {
 		for _, name := range packaged {
@@ -161,6 +183,7 @@ func TestInstalledAsPackages(t *testing.T) {
 	require.True(t, t.Run("an account that is deleted before its tunnels is missed, and applied again they go", func(t *testing.T) {
 		account := c.dynamic.Resource(schema.GroupVersionResource{Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "clusterproviderconfigs"})
 		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
+		c.kubectl(t, "delete", "secret", "cloudflare", "-n", "crossplane-system")
 		kept, err := account.Get(t.Context(), "default", metav1.GetOptions{})
 		require.NoError(t, err)
 		require.NotNil(t, kept.GetDeletionTimestamp(), "it is in use")
@@ -197,6 +220,8 @@ func TestInstalledAsPackages(t *testing.T) {
 		finalizers, err := json.Marshal(append(c.see(t, org).GetFinalizers(), "test.aphex.io/lost-the-race"))
 		require.NoError(t, err)
 		c.patch(t, org, fmt.Sprintf("metadata: {finalizers: %s}", finalizers))
+		// Whether the provider could still clean up is another race.
+		c.kubectl(t, "delete", "secret", "cloudflare", "-n", "crossplane-system")
 		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
 		// The API server heeds a policy for a moment after it is gone.
 		eventually(t, func(ctx context.Context) error {
@@ -405,23 +430,44 @@ func startPackaged(t *testing.T) *cluster {
 	return c
 }
 
-// follow does what the pages of the documentation tell, in a folder that holds the manifests of a release and the examples.
+// follow does what the pages of the documentation tell, in a folder that holds the manifests of a release, an API token, and of
+// the repository what is rendered and renders.
 func (c *cluster) follow(t *testing.T, stage, release string) {
 	t.Helper()
 	blocks, err := pages.Stage(c.Root(), stage)
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for _, name := range []string{"install.yaml", "configure.yaml"} {
+	for _, name := range []string{"install.yaml", "configure.yaml", tokenFile} {
 		require.NoError(t, os.Symlink(filepath.Join(release, name), filepath.Join(dir, name)))
 	}
-	require.NoError(t, os.Symlink(filepath.Join(c.Root(), "examples"), filepath.Join(dir, "examples")))
+	for _, name := range []string{"apis", "compositions", "examples", ".cache"} {
+		require.NoError(t, os.Symlink(filepath.Join(c.Root(), name), filepath.Join(dir, name)))
+	}
 	for _, b := range blocks {
 		command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", b.Text)
 		command.Dir = dir
 		command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
+		// What a block that fails leaves in the background is ended with it.
+		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+		command.WaitDelay = 5 * time.Second
 		out, err := command.CombinedOutput()
+		if err != nil && command.Process != nil {
+			_ = command.Cancel() // There may be nothing left.
+		}
 		require.NoError(t, err, "%s: %s", b, out)
 	}
+}
+
+// tokenFile is what the pages call the file with an API token of Cloudflare.
+const tokenFile = "cloudflare-token"
+
+// giveToken does what a stage of the pages tells with a new API token.
+func (c *cluster) giveToken(t *testing.T, stage, token, release string) {
+	t.Helper()
+	require.NoError(t, c.Cloudflare().SetToken(t.Context(), token, controlplane.CloudflarePermissions()...))
+	require.NoError(t, os.WriteFile(filepath.Join(release, tokenFile), []byte(token+"\n"), 0o600))
+	c.follow(t, stage, release)
 }
 
 // requireProbes asks the only pod of a package what its Deployment makes kubelets ask, and looks at how it is confined.
@@ -439,6 +485,7 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 		require.True(t, *container.SecurityContext.ReadOnlyRootFilesystem, d.Name)
 		require.True(t, *container.SecurityContext.RunAsNonRoot, d.Name)
 		require.Equal(t, []corev1.Capability{"ALL"}, container.SecurityContext.Capabilities.Drop, d.Name)
+		require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, container.SecurityContext.SeccompProfile.Type, d.Name)
 		address, err := c.flag(d.Name, "health-address")
 		require.NoError(t, err)
 		for _, probe := range []*corev1.Probe{container.ReadinessProbe, container.LivenessProbe} {
@@ -448,6 +495,44 @@ func (c *cluster) requireProbes(t *testing.T, pkg string) {
 		}
 	}
 	require.True(t, found, "no Deployment of %s", pkg)
+}
+
+// podMonitor is what is read here of what prometheus-operator reads.
+type podMonitor struct {
+	Metadata struct {
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Spec struct {
+		Selector            metav1.LabelSelector `json:"selector"`
+		PodMetricsEndpoints []struct {
+			Port string `json:"port"`
+		} `json:"podMetricsEndpoints"`
+	} `json:"spec"`
+}
+
+func podMonitors(t *testing.T) []podMonitor {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(cp.Root(), "package", "observability", "pod-monitors.yaml"))
+	require.NoError(t, err)
+	var out []podMonitor
+	for document := range strings.SplitSeq(string(data), "\n---\n") {
+		var m podMonitor
+		require.NoError(t, yaml.Unmarshal([]byte(document), &m))
+		require.Equal(t, "crossplane-system", m.Metadata.Namespace)
+		require.Len(t, m.Spec.PodMetricsEndpoints, 1)
+		out = append(out, m)
+	}
+	return out
+}
+
+// finds tells whether it is about these pods, and names a port that they have.
+func (m podMonitor) finds(t *testing.T, pods corev1.PodTemplateSpec) bool {
+	t.Helper()
+	selector, err := metav1.LabelSelectorAsSelector(&m.Spec.Selector)
+	require.NoError(t, err)
+	return selector.Matches(labels.Set(pods.Labels)) && slices.ContainsFunc(pods.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool {
+		return p.Name == m.Spec.PodMetricsEndpoints[0].Port
+	})
 }
 
 // kubectl runs the real one as an administrator of this cluster.

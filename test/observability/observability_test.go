@@ -198,6 +198,52 @@ func headings(text string) []string {
 	return out
 }
 
+// The alerts on certificates name those of a Platform, of which there are examples wherever one is composed.
+func TestTheAlertsOnCertificatesAreAboutThoseOfAPlatform(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join(root, "functions/platform/testdata/*/want.yaml"))
+	require.NoError(t, err)
+	composed := map[string]string{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for document := range strings.SplitSeq(string(text), "\n---\n") {
+			var o struct {
+				Kind     string `json:"kind"`
+				Metadata struct {
+					Name string `json:"name"`
+				} `json:"metadata"`
+				Spec struct {
+					IssuerRef struct {
+						Name string `json:"name"`
+					} `json:"issuerRef"`
+				} `json:"spec"`
+			}
+			require.NoError(t, yaml.Unmarshal([]byte(document), &o), path)
+			if o.Kind == "Certificate" {
+				composed[o.Metadata.Name+" of "+o.Spec.IssuerRef.Name] = path
+				for _, alert := range []string{"AphexCertificateExpiresSoon", "AphexCertificateNotReady"} {
+					require.True(t, selects(t, alert, map[string]string{"name": o.Metadata.Name, "issuer_name": o.Spec.IssuerRef.Name}),
+						"%s leaves out %s of %s", alert, o.Metadata.Name, path)
+				}
+			}
+		}
+	}
+	require.Greater(t, len(composed), 4, "certificates of both issuers: %v", composed)
+}
+
+// selects tells whether what an alert reads may have these labels.
+func selects(t *testing.T, alert string, have map[string]string) bool {
+	t.Helper()
+	for _, s := range selectors(t, alert, expressions(t)["alert "+alert]) {
+		for _, m := range s.LabelMatchers {
+			if value, known := have[m.Name]; known && !m.Matches(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func TestEveryAlertIsSeenToFireAndToBeSilent(t *testing.T) {
 	var file struct {
 		Tests []struct {
