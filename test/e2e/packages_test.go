@@ -46,8 +46,6 @@ func TestInstalledAsPackages(t *testing.T) {
 	next := publish(t, nextRelease(t), registry, "v0.2.0")
 
 	c := startPackaged(t)
-	// The platform team's own namespace.
-	c.kubectl(t, "create", "namespace", "platform-system")
 	var before []string
 	eventually(t, func(ctx context.Context) (err error) {
 		if before, err = c.inventory(ctx); err != nil {
