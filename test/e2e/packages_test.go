@@ -51,8 +51,6 @@ func TestInstalledAsPackages(t *testing.T) {
 	c := startPackaged(t)
 	// Whatever does not confine itself as this level wants has no pods then.
 	c.kubectl(t, "label", "namespace", "crossplane-system", "pod-security.kubernetes.io/enforce=restricted")
-	// The platform team's own namespace.
-	c.kubectl(t, "create", "namespace", "platform-system")
 	var before []string
 	eventually(t, func(ctx context.Context) (err error) {
 		if before, err = c.inventory(ctx); err != nil {
