@@ -141,7 +141,11 @@ func benchLive(ctx context.Context, o options) (err error) {
 		return err
 	}
 
-	for _, a := range []api{organizations, repoBindings, knowledgeBases, platforms} {
+	apis := []api{organizations, repoBindings, knowledgeBases, platforms}
+	if o.part == "platform" {
+		apis = []api{platforms}
+	}
+	for _, a := range apis {
 		if err := l.measure(ctx, a); err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func exitOn(err error) {
 
 func run(ctx context.Context) (err error) {
 	o := options{began: time.Now()}
-	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e, provider, webhooks or all")
+	flag.StringVar(&o.part, "part", "all", "what to measure: functions, e2e, platform (a part of e2e), provider, webhooks or all")
 	flag.IntVar(&o.requests, "requests", 10_000, "requests to each function")
 	flag.IntVar(&o.claims, "claims", 200, "claims at once")
 	flag.IntVar(&o.teams, "teams", 100, "namespaces of teams beside which another one is made")
@@ -74,8 +74,8 @@ func run(ctx context.Context) (err error) {
 	flag.DurationVar(&o.idle, "idle", 3*time.Minute, "how long to watch an idle control plane")
 	flag.BoolVar(&o.verbose, "v", true, "tell of progress on standard error")
 	flag.Parse()
-	if !slices.Contains([]string{"all", "functions", "e2e", "provider", "webhooks"}, o.part) {
-		return fmt.Errorf("-part %s: must be functions, e2e, provider, webhooks or all", o.part)
+	if !slices.Contains([]string{"all", "functions", "e2e", "platform", "provider", "webhooks"}, o.part) {
+		return fmt.Errorf("-part %s: must be functions, e2e, platform, provider, webhooks or all", o.part)
 	}
 	if o.requests < rounds*2*streams || min(o.claims, o.objects, o.deliveries, o.bindings) < 1 {
 		return fmt.Errorf("too little to measure: at least %d requests, and one of everything else", rounds*2*streams)
@@ -107,7 +107,7 @@ func run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if o.part == "e2e" || o.part == "all" {
+	if o.part == "e2e" || o.part == "platform" || o.part == "all" {
 		if err := benchLive(ctx, o); err != nil {
 			return err
 		}
