@@ -87,7 +87,7 @@ func TestArgoCDReadsItsLogin(t *testing.T) {
 			require.Equal(t, string(login.environment[client.SecretEnv]), read.OAuth2ClientSecret(), "what Dex expects")
 			redirect, err := read.RedirectURL()
 			require.NoError(t, err)
-			require.Equal(t, client.RedirectURIs, []string{redirect}, "where Dex may send people back to")
+			require.Equal(t, []string{redirect}, client.RedirectURIs, "where Dex may send people back to")
 		})
 	}
 }
