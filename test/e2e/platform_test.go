@@ -456,6 +456,7 @@ func areTrue(o *object, conditions ...string) error {
 
 // usesWhatWasKept restores what was saved of a platform that is gone, as docs/platform.md says. The values were its own.
 func usesWhatWasKept(t *testing.T, saved string, values map[string]string) {
+	t.Helper()
 	const namespace = ref("Namespace auth-system")
 	cp.awaitGone(t, namespace)
 	cp.runBlock(t, "kubectl apply -f platform-secrets.yaml", saved)
