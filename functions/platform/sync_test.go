@@ -210,7 +210,9 @@ func TestAReleaseRunsItsOwnProgramAndDoesNotRepeatWhatIsDone(t *testing.T) {
 			done("", o)
 		}
 	}
-	mirror := func(s *v1alpha1.PlatformSpec) { s.Settings = map[string]any{"configSync": map[string]any{"image": mirrored}} }
+	mirror := func(s *v1alpha1.PlatformSpec) {
+		s.Settings = map[string]any{"configSync": map[string]any{"image": mirrored}}
+	}
 	moved := func(s *v1alpha1.PlatformSpec) { s.Domain.Dex = "dex.example.org" }
 	for name, c := range map[string]struct {
 		was   func(string, map[string]any)

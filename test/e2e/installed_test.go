@@ -18,8 +18,8 @@ import (
 // restless are resources whose objects come and go without anybody installing or removing anything.
 var restless = []schema.GroupResource{
 	{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"}, // They tell of the past, and expire.
-	{Group: "coordination.k8s.io", Resource: "leases"},                 // Controllers of the control plane elect leaders.
-	{Resource: "componentstatuses"},                                    // They are no objects, but what the API server makes up when it is asked.
+	{Group: "coordination.k8s.io", Resource: "leases"}, // Controllers of the control plane elect leaders.
+	{Resource: "componentstatuses"},                    // They are no objects, but what the API server makes up when it is asked.
 }
 
 // inventory lists all objects of all kinds that are served, and the packages that Crossplane's lock holds.
