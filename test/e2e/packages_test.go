@@ -39,6 +39,7 @@ var packaged = []string{"function-knowledgebase", "function-organization", "func
 // What a platform team does on its cluster, for years: Crossplane's package manager pulls everything from a registry, what runs
 // is what is in the images there, and a new version replaces it under living claims.
 func TestInstalledAsPackages(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the programs in the images run on Linux only")
 	}
