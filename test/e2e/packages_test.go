@@ -305,17 +305,23 @@ func (c *cluster) requireJobs(t *testing.T, claims []ref, registry, version stri
 	eventually(t, func(ctx context.Context) error {
 		return c.runsJob(ctx, "org-acme-corp", registry+"/function-organization:"+version)
 	})
-	eventually(t, func(ctx context.Context) error {
-		err := c.runsJob(ctx, "auth-system", registry+"/function-platform:"+version)
-		if err == nil {
-			return nil
-		}
-		// More than once, since a reconcile that is under way makes again what it saw before.
-		return errors.Join(err, c.tryKubectl(ctx, "delete", "jobs", "--all", "-n", "auth-system", "--field-selector=status.successful=1"))
-	})
+	c.replaceJobs(t, "auth-system", registry+"/function-platform:"+version)
 	for _, claim := range claims {
 		c.await(t, claim, isReady)
 	}
+}
+
+// replaceJobs deletes Jobs that have ended well until the only one in a namespace runs this image. Once may not be enough, since a
+// reconcile that is under way makes again what it saw before.
+func (c *cluster) replaceJobs(t *testing.T, namespace, image string) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		err := c.runsJob(ctx, namespace, image)
+		if err == nil {
+			return nil
+		}
+		return errors.Join(err, c.tryKubectl(ctx, "delete", "jobs", "--all", "-n", namespace, "--field-selector=status.successful=1"))
+	})
 }
 
 // runsJob requires that the only Job in a namespace runs this image and has ended well.
