@@ -56,7 +56,7 @@ func TestTheProgramEndsWithTheOutcomeAndKeepsItsSecrets(t *testing.T) {
 		log     string
 	}{
 		"all is well":                    {nil, nil, Synced, "done: Authentik and Dex are connected\n"},
-		"a token that is refused":        {func(w *world) { w.target.Token = "refused-token" }, []string{"--timeout=200ms"}, TokenRefused, "failed: Authentik refuses the API token; not done: Authentik has an OAuth2 provider for Dex: not within 200ms"},
+		"a token that is refused":        {func(w *world) { w.target.Token = "refused-token" }, []string{"--timeout=2s"}, TokenRefused, "failed: Authentik refuses the API token; not done: Authentik has an OAuth2 provider for Dex: not within 2s"},
 		"a secret that is empty":         {func(w *world) { w.target.Provider.ClientSecret = "\n" }, nil, CannotStart, "--client-secret-file: "},
 		"a token that is not there":      {nil, []string{"--authentik-token-file=/nowhere"}, CannotStart, "--authentik-token-file: open /nowhere"},
 		"no name":                        {nil, []string{"--provider-name="}, CannotStart, "--provider-name is required: the name of Authentik's OAuth2 provider for Dex"},
@@ -115,8 +115,8 @@ func TestAuthentikIsTrustedByTheGivenFileAlone(t *testing.T) {
 	}{
 		"its own certificate":      {[]string{"--authentik-ca-file=" + file(certificate)}, Synced, "done: "},
 		"it is among others":       {[]string{"--authentik-ca-file=" + file(slices.Concat(another, certificate))}, Synced, "done: "},
-		"another's":                {[]string{"--authentik-ca-file=" + file(another), "--timeout=300ms"}, NoAuthentik, "x509: "},
-		"none":                     {[]string{"--timeout=300ms"}, NoAuthentik, "x509: certificate signed by unknown authority"},
+		"another's":                {[]string{"--authentik-ca-file=" + file(another), "--timeout=2s"}, NoAuthentik, "x509: "},
+		"none":                     {[]string{"--timeout=2s"}, NoAuthentik, "x509: certificate signed by unknown authority"},
 		"a file that is not there": {[]string{"--authentik-ca-file=/nowhere/ca.crt"}, CannotStart, "--authentik-ca-file: open /nowhere/ca.crt: no such file"},
 		"a file that is empty":     {[]string{"--authentik-ca-file=" + file(nil)}, CannotStart, "ca.crt: it is empty"},
 		"a file of something else": {[]string{"--authentik-ca-file=" + file([]byte(secret))}, CannotStart, "ca.crt: it is not, or not only, certificates in PEM"},
