@@ -320,7 +320,7 @@ func (c *cluster) replaceJobs(t *testing.T, namespace, image string) {
 		if err == nil {
 			return nil
 		}
-		return errors.Join(err, c.tryKubectl(ctx, "delete", "jobs", "--all", "-n", namespace, "--field-selector=status.successful=1"))
+		return errors.Join(err, c.tryKubectl(ctx, "delete", "jobs", "-n", namespace, "--field-selector=status.successful=1"))
 	})
 }
 
