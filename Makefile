@@ -92,7 +92,7 @@ observability: tools-promtool crds ## Test the alerts with promtool, and hold al
 	cd test/observability && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
 
 package-test: tools-crossplane-cli tools-cyclonedx-gomod ## Test what is in the packages, and that building them again gives the same digests
-	cd tools/xpkg && $(GO) test -count=1 ./...
+	cd tools/xpkg && $(GO) test -count=1 -v ./...
 
 e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a control plane of real parts
 	cd test && $(GO) test ./controlplane ./demo ./bench ./login -count=1 -timeout 10m -v
@@ -131,7 +131,7 @@ verify: generate ## Regenerate and fail on a difference; check formatting and mo
 		echo "not formatted: $$unformatted; run gofmt -w"; exit 1; fi
 	$(GO) mod verify
 
-# The other modules hold a few lines each that stand on all of Tekton, Crossplane, Prometheus or the network policies' evaluator,
+# The other modules hold little each that stands on all of Tekton, Crossplane, cosign, Prometheus or the network policies' evaluator,
 # which takes minutes to analyse in every new clone; LINTED="test/triggers tools/tekton" lints such.
 LINTED ?= . test test/argocdrbac test/authentik test/dex test/externalsecrets tools/install tools/xpkg
 

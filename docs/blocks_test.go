@@ -35,12 +35,12 @@ var needed = []string{
 	"a change to try",
 	// The block runs tests, or what tests run.
 	"a run of its own",
-	// TestPlatform takes these from the page, each where it belongs.
+	// TestPlatform and TestAnArgoCDThatIsThereAlready take these from the page, each where it belongs.
 	"a Platform",
 	"the Secrets of a Platform",
+	"an Argo CD",
 	// In the embedded control plane, nothing but packages runs.
 	"a cluster",
-	"an Argo CD",
 	"pods that run",
 }
 

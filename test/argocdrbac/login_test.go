@@ -94,12 +94,14 @@ func TestArgoCDReadsItsLogin(t *testing.T) {
 
 // One of its own is trusted by what the ConfigMap says alone, a public one as any other.
 func TestArgoCDTrustsTheCertificateOfDex(t *testing.T) {
+	all := logins(t)
 	for name, selfSigned := range map[string]bool{
 		"a-fresh-claim-makes-its-namespace-and-the-first-wave": true,
 		"certificates-from-an-acme-server":                     false,
 	} {
 		t.Run(name, func(t *testing.T) {
-			login := logins(t)[name]
+			login, ok := all[name]
+			require.True(t, ok, "there is no such golden case")
 			read, err := login.read(t)
 			require.NoError(t, err)
 			client := read.OIDCTLSConfig()
@@ -122,9 +124,8 @@ func TestArgoCDTrustsTheCertificateOfDex(t *testing.T) {
 // So the platform does not take such a Secret or ConfigMap of somebody else for one that serves.
 func TestArgoCDReadsNothingWithoutItsLabel(t *testing.T) {
 	const label = "app.kubernetes.io/part-of"
-	for name := range logins(t) {
+	for name, login := range logins(t) {
 		t.Run(name, func(t *testing.T) {
-			login := logins(t)[name]
 			require.Equal(t, "argocd", login.secret.Labels[label])
 			delete(login.secret.Labels, label)
 			read, err := login.read(t)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -217,9 +216,5 @@ func (c *cluster) runBlock(t *testing.T, command, dir string) {
 	require.NoError(t, err)
 	i := slices.IndexFunc(blocks, func(b pages.Block) bool { return strings.Contains(b.Text, command) })
 	require.GreaterOrEqual(t, i, 0, command)
-	run := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", blocks[i].Text)
-	run.Dir = dir
-	run.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
-	out, err := run.CombinedOutput()
-	require.NoError(t, err, "%s: %s", blocks[i], out)
+	c.runCommands(t, blocks[i], dir)
 }

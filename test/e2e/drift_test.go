@@ -73,14 +73,12 @@ func TestDriftIsRepaired(t *testing.T) {
 			require.True(t, found[kind], "no %s is composed", kind)
 		}
 	})
-	restartCrossplane(t, claims, "--circuit-breaker-burst=10000")
 	for _, r := range composed {
 		t.Run("changed "+string(r), func(t *testing.T) { cp.repairsChange(t, r, drift(t, cp.see(t, r))) })
 	}
 	for _, r := range composed {
 		t.Run("deleted "+string(r), func(t *testing.T) { cp.repairsDeletion(t, r) })
 	}
-	restartCrossplane(t, claims)
 	for _, claim := range claims {
 		cp.awaitReady(t, claim)
 	}
@@ -126,26 +124,14 @@ func TestDriftOfAPlatformIsRepaired(t *testing.T) {
 		slices.Sort(composed)
 		require.ElementsMatch(t, slices.Compact(composed), slices.Compact(slices.Sorted(slices.Values(drifting))))
 	})
-	restartCrossplane(t, []ref{home}, "--circuit-breaker-burst=10000")
 	for _, d := range platformDrifts {
 		t.Run("changed "+string(d.of), func(t *testing.T) { cp.repairsChange(t, d.of, d.patch) })
 	}
 	for _, d := range platformDrifts {
 		t.Run("deleted "+string(d.of), func(t *testing.T) { cp.repairsDeletion(t, d.of) })
 	}
-	restartCrossplane(t, []ref{home})
 	cp.playArgoCDAndCertManager(t, home)
 	cp.removePlatform(t, home)
-}
-
-// restartCrossplane takes other arguments. Crossplane takes more than some fifty changes of an XR's objects in a minute for a
-// fight, and then waits; these tests are such a fight.
-func restartCrossplane(t *testing.T, claims []ref, extra ...string) {
-	t.Helper()
-	require.NoError(t, cp.Restart(t.Context(), "crossplane", extra...))
-	for _, claim := range claims {
-		cp.reconcile(t, cp.xr(t, claim))
-	}
 }
 
 // repairsChange requires that an object becomes again what it was before a patch.

@@ -92,8 +92,9 @@ func TestInstalledAsPackages(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		require.NotEmpty(t, deployments.Items)
+		monitors := c.podMonitors(t)
 		for _, d := range deployments.Items {
-			require.True(t, slices.ContainsFunc(podMonitors(t), func(m podMonitor) bool { return m.finds(t, d.Spec.Template) }), d.Name)
+			require.True(t, slices.ContainsFunc(monitors, func(m podMonitor) bool { return m.finds(t, d.Spec.Template) }), d.Name)
 		}
 	}))
 	require.True(t, t.Run("the provider gets its API token as the pages tell, and then another one", func(t *testing.T) {
@@ -454,19 +455,25 @@ func (c *cluster) follow(t *testing.T, stage, release string) {
 		require.NoError(t, os.Symlink(filepath.Join(c.Root(), name), filepath.Join(dir, name)))
 	}
 	for _, b := range blocks {
-		command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", b.Text)
-		command.Dir = dir
-		command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
-		// What a block that fails leaves in the background is ended with it.
-		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
-		command.WaitDelay = 5 * time.Second
-		out, err := command.CombinedOutput()
-		if err != nil && command.Process != nil {
-			_ = command.Cancel() // There may be nothing left.
-		}
-		require.NoError(t, err, "%s: %s", b, out)
+		c.runCommands(t, b, dir)
 	}
+}
+
+// runCommands runs a block of commands in a folder, as an administrator of this cluster.
+func (c *cluster) runCommands(t *testing.T, b pages.Block, dir string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", b.Text)
+	command.Dir = dir
+	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PATH="+filepath.Dir(c.Binary("kubectl"))+":"+os.Getenv("PATH"))
+	// What a block that fails leaves in the background is ended with it.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	command.WaitDelay = 5 * time.Second
+	out, err := command.CombinedOutput()
+	if err != nil && command.Process != nil {
+		_ = command.Cancel() // There may be nothing left.
+	}
+	require.NoError(t, err, "%s: %s", b, out)
 }
 
 // tokenFile is what the pages call the file with an API token of Cloudflare.
@@ -520,9 +527,9 @@ type podMonitor struct {
 	} `json:"spec"`
 }
 
-func podMonitors(t *testing.T) []podMonitor {
+func (c *cluster) podMonitors(t *testing.T) []podMonitor {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(cp.Root(), "package", "observability", "pod-monitors.yaml"))
+	data, err := os.ReadFile(filepath.Join(c.Root(), "package", "observability", "pod-monitors.yaml"))
 	require.NoError(t, err)
 	var out []podMonitor
 	for document := range strings.SplitSeq(string(data), "\n---\n") {

@@ -31,10 +31,8 @@ func TestPlatform(t *testing.T) {
 
 	require.True(t, t.Run("what is not installed is what it waits for", func(t *testing.T) {
 		o := cp.await(t, platformClaim, func(o *object) error {
-			for _, done := range []string{"NamespaceReady", "SecretsReady", "TektonAccessReady", "GroupsReady"} {
-				if status, _, message := condition(o, done); status != "True" {
-					return fmt.Errorf("%s is %q: %s", done, status, message)
-				}
+			if err := areTrue(o, "NamespaceReady", "SecretsReady", "TektonAccessReady", "GroupsReady"); err != nil {
+				return err
 			}
 			for awaiting, what := range map[string]string{
 				"LoginReady": "Secret auth-system/dex-tls has no ca.crt yet", "ArgoCDLoginReady": "Secret auth-system/dex-tls has no ca.crt yet", "CertificatesReady": "waiting for ClusterIssuer selfsigned-issuer",
@@ -360,7 +358,7 @@ func aLostSecretIsMadeAnewAlone(t *testing.T) {
 	})
 }
 
-// anotherPlatform would make other objects than the example, if it made any.
+// anotherPlatform is a claim whose issuer and applications differ from the example's.
 func anotherPlatform(namespace, name string) *object {
 	return claimOf("Platform", namespace, name, map[string]any{
 		"gitops": map[string]any{"repoURL": "https://github.com/acme-corp/" + name},
@@ -479,14 +477,7 @@ func usesWhatWasKept(t *testing.T, saved string, values map[string]string) {
 	}
 	before := versions()
 	cp.create(t, readObject(t, filepath.Join(cp.Root(), "examples", "platform", "claim.yaml")))
-	cp.await(t, platformClaim, func(o *object) error {
-		for _, done := range []string{"NamespaceReady", "SecretsReady", "TektonAccessReady"} {
-			if status, _, message := condition(o, done); status != "True" {
-				return fmt.Errorf("%s is %q: %s", done, status, message)
-			}
-		}
-		return nil
-	})
+	cp.await(t, platformClaim, func(o *object) error { return areTrue(o, "NamespaceReady", "SecretsReady", "TektonAccessReady") })
 	cp.await(t, "Secret argocd/argocd-oidc", func(*object) error { return nil })
 	require.Len(t, values, 15)
 	for at, value := range values {

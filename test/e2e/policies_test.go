@@ -363,7 +363,6 @@ func policyResources(t *testing.T, client kubernetes.Interface, group string) st
 	return strings.Join(slices.Compact(all), ",")
 }
 
-// Crossplane holds neither escalate nor bind, so the API server itself keeps it from granting what it does not hold.
 // Whoever manages bindings in a namespace of a team could otherwise keep Crossplane from reconciling the platform.
 func TestTheBindingsOfTeamsAreThePlatforms(t *testing.T) {
 	const refused = "the binding platform-engineering is the platform's"
@@ -403,6 +402,7 @@ func TestTheBindingsOfTeamsAreThePlatforms(t *testing.T) {
 	t.Run("a namespace that goes takes it along", func(t *testing.T) { cp.remove(t, refTo("Namespace %s", team)) })
 }
 
+// Crossplane holds neither escalate nor bind, so the API server itself keeps it from granting what it does not hold.
 func TestCrossplaneGrantsWhatTenantsNeedAndNoMore(t *testing.T) {
 	admin, crossplane := policyRoot.client(t), policyCrossplane.client(t)
 	namespace := policyNamespace(t, admin, nil)

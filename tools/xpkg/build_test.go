@@ -78,6 +78,14 @@ func packages(t *testing.T) []builtPackage {
 
 // The second build takes compiled packages from the same cache of Go as the first, and compiles only what differs: it shows that
 // neither the place, the times nor the linker get into what is built. That the compiler gives the same twice is Go's promise.
+// linkCrossplane gives another folder the tool that packs.
+func linkCrossplane(t *testing.T, folder string) {
+	t.Helper()
+	bin := filepath.Join(folder, ".cache", "bin")
+	require.NoError(t, os.MkdirAll(bin, 0o755))
+	require.NoError(t, os.Symlink(filepath.Join(root, ".cache", "bin", "crossplane"), filepath.Join(bin, "crossplane")))
+}
+
 func TestTheSameCommitGivesTheSameDigests(t *testing.T) {
 	want := packages(t)
 
@@ -92,9 +100,7 @@ func TestTheSameCommitGivesTheSameDigests(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
 		require.NoError(t, os.WriteFile(to, data, 0o600))
 	}
-	bin := filepath.Join(clone, ".cache", "bin")
-	require.NoError(t, os.MkdirAll(bin, 0o755))
-	require.NoError(t, os.Symlink(filepath.Join(root, ".cache", "bin", "crossplane"), filepath.Join(bin, "crossplane")))
+	linkCrossplane(t, clone)
 
 	// All that it is made of was fetched for the first.
 	t.Setenv("GOPROXY", "off")

@@ -30,9 +30,7 @@ func tinyRepository(t *testing.T) string {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	}
-	bin := filepath.Join(dir, ".cache", "bin")
-	require.NoError(t, os.MkdirAll(bin, 0o755))
-	require.NoError(t, os.Symlink(filepath.Join(root, ".cache", "bin", "crossplane"), filepath.Join(bin, "crossplane")))
+	linkCrossplane(t, dir)
 	return dir
 }
 
