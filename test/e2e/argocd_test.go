@@ -134,10 +134,7 @@ func TestAnArgoCDThatIsThereAlready(t *testing.T) {
 
 func awaitArgoCDLogin(t *testing.T, want string, message ...string) {
 	t.Helper()
-	cp.await(t, platformClaim, func(o *object) error {
-		status, reason, told := condition(o, "ArgoCDLoginReady")
-		return errors.Join(same(want, status+" "+reason), contains(told, message...))
-	})
+	cp.awaitCondition(t, platformClaim, "ArgoCDLoginReady", want, message...)
 }
 
 func dataOf(t *testing.T, r ref) map[string]any {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -145,6 +146,29 @@ func (c *cluster) awaitPhase(t *testing.T, claim ref, phase string, message ...s
 			return fmt.Errorf("its condition Ready is %q", status)
 		}
 		return contains(text(o, "status.message"), message...)
+	})
+}
+
+// awaitCondition returns once a condition has a status and a reason, such as "False NameTaken", and fragments of a message.
+// Crossplane writes status.phase and status.message before the conditions, so that none of them says anything of the others.
+func (c *cluster) awaitCondition(t *testing.T, claim ref, conditionType, want string, message ...string) {
+	t.Helper()
+	c.await(t, claim, func(o *object) error {
+		status, reason, told := condition(o, conditionType)
+		return errors.Join(same(want, status+" "+reason), contains(told, message...))
+	})
+}
+
+// awaitConditions returns once conditions have these statuses.
+func (c *cluster) awaitConditions(t *testing.T, claim ref, want map[string]string) {
+	t.Helper()
+	c.await(t, claim, func(o *object) error {
+		for conditionType, wanted := range want {
+			if status, _, message := condition(o, conditionType); status != wanted {
+				return fmt.Errorf("%s is %q (%s), want %q", conditionType, status, message, wanted)
+			}
+		}
+		return nil
 	})
 }
 

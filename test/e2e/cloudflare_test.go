@@ -270,19 +270,6 @@ func awaitAll(t *testing.T, claims []ref, check func(context.Context, ref) error
 	})
 }
 
-// awaitConditions returns once conditions have these statuses.
-func (c *cluster) awaitConditions(t *testing.T, claim ref, want map[string]string) {
-	t.Helper()
-	c.await(t, claim, func(o *object) error {
-		for conditionType, wanted := range want {
-			if status, _, message := condition(o, conditionType); status != wanted {
-				return fmt.Errorf("%s is %q (%s), want %q", conditionType, status, message, wanted)
-			}
-		}
-		return nil
-	})
-}
-
 // connected is a check that so many connectors of a tunnel are connected.
 func connected(count int) func(*object) error {
 	return func(o *object) error {

@@ -20,10 +20,7 @@ func TestAJobConnectsAuthentikAndDex(t *testing.T) {
 			"integrations": map[string]any{"argocd": false, "tekton": false},
 		},
 	}, nil))
-	cp.await(t, claim, func(o *object) error {
-		status, reason, _ := condition(o, "ConfigSynced")
-		return same("True Available", status+" "+reason)
-	})
+	cp.awaitCondition(t, claim, "ConfigSynced", "True Available")
 	jobs, err := cp.kube.BatchV1().Jobs("auth-system").List(t.Context(), everything)
 	require.NoError(t, err)
 	require.Len(t, jobs.Items, 1)
@@ -48,20 +45,14 @@ func TestAJobConnectsAuthentikAndDex(t *testing.T) {
 	})
 	t.Run("without an image there is none, and the platform waits for it", func(t *testing.T) {
 		cp.patch(t, claim, `spec: {settings: {configSync: null}}`)
-		cp.await(t, claim, func(o *object) error {
-			status, reason, message := condition(o, "ConfigSynced")
-			return errors.Join(same("False ImageMissing", status+" "+reason), contains(message, "configSync.image"),
-				same("Pending", text(o, "status.phase")))
-		})
+		cp.awaitCondition(t, claim, "ConfigSynced", "False ImageMissing", "configSync.image")
+		cp.awaitPhase(t, claim, "Pending")
 		cp.awaitGone(t, refTo("Job auth-system/%s", jobs.Items[0].Name))
 		cp.awaitGone(t, "Role auth-system/config-sync")
 	})
 	t.Run("with people who connect them there need not be one", func(t *testing.T) {
 		cp.patch(t, claim, `spec: {settings: {integrations: {configSync: false}}}`)
-		cp.await(t, claim, func(o *object) error {
-			status, reason, _ := condition(o, "ConfigSynced")
-			return same("True SwitchedOff", status+" "+reason)
-		})
+		cp.awaitCondition(t, claim, "ConfigSynced", "True SwitchedOff")
 	})
 	cp.remove(t, claim)
 	cp.awaitGone(t, "Namespace auth-system")

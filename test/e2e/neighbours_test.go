@@ -27,43 +27,32 @@ func TestNeighboursMayComeLater(t *testing.T) {
 	}
 	org := apply(organization(namespace, "late"))
 	binding := apply(repoBinding(namespace, "late", "late-app"))
-	// says awaits a condition, and what its message names.
-	says := func(claim ref, conditionType, wantStatus, wantReason string, wantMessage ...string) {
-		t.Helper()
-		c.await(t, claim, func(o *object) error {
-			status, reason, message := condition(o, conditionType)
-			if err := same(wantStatus+" "+wantReason, status+" "+reason); err != nil {
-				return err
-			}
-			return contains(message, wantMessage...)
-		})
-	}
 
-	says(org, "SecretStoreReady", "False", "CRDNotInstalled", "clustersecretstores.external-secrets.io")
-	says(org, "ListenerReady", "False", "CRDNotInstalled", "triggers.tekton.dev")
-	says(org, "NamespaceReady", "True", "Available")
-	says(org, "RBACReady", "True", "Available")
-	says(org, "TunnelReady", "True", "Available")
-	says(org, "ConnectorReady", "True", "Available")
+	c.awaitCondition(t, org, "SecretStoreReady", "False CRDNotInstalled", "clustersecretstores.external-secrets.io")
+	c.awaitCondition(t, org, "ListenerReady", "False CRDNotInstalled", "triggers.tekton.dev")
+	c.awaitCondition(t, org, "NamespaceReady", "True Available")
+	c.awaitCondition(t, org, "RBACReady", "True Available")
+	c.awaitCondition(t, org, "TunnelReady", "True Available")
+	c.awaitCondition(t, org, "ConnectorReady", "True Available")
 	c.awaitPhase(t, org, "Pending", "is not installed")
 	c.awaitPhase(t, binding, "Pending", "Organization platform-system/late")
 
 	require.NoError(t, c.Install(t.Context(), controlplane.ExternalSecrets))
-	says(org, "SecretStoreReady", "True", "Available")
-	says(org, "ListenerReady", "False", "CRDNotInstalled")
+	c.awaitCondition(t, org, "SecretStoreReady", "True Available")
+	c.awaitCondition(t, org, "ListenerReady", "False CRDNotInstalled")
 	require.NoError(t, c.Install(t.Context(), controlplane.TektonTriggers))
-	says(org, "ListenerReady", "True", "Available")
+	c.awaitCondition(t, org, "ListenerReady", "True Available")
 	c.awaitPhase(t, org, "Active")
 
-	says(binding, "AppProjectReady", "False", "CRDNotInstalled", "appprojects.argoproj.io")
-	says(binding, "TriggerReady", "False", "CRDNotInstalled", "pipelines.tekton.dev")
-	says(binding, "NamespaceReady", "True", "Available")
-	says(binding, "NetworkPolicyReady", "True", "Available")
+	c.awaitCondition(t, binding, "AppProjectReady", "False CRDNotInstalled", "appprojects.argoproj.io")
+	c.awaitCondition(t, binding, "TriggerReady", "False CRDNotInstalled", "pipelines.tekton.dev")
+	c.awaitCondition(t, binding, "NamespaceReady", "True Available")
+	c.awaitCondition(t, binding, "NetworkPolicyReady", "True Available")
 	c.awaitPhase(t, binding, "Provisioning", "is not installed")
 	c.see(t, "ResourceQuota late-app/tenant-quota")
 
 	require.NoError(t, c.Install(t.Context(), controlplane.ArgoCD))
-	says(binding, "AppProjectReady", "True", "Available")
+	c.awaitCondition(t, binding, "AppProjectReady", "True Available")
 	require.NoError(t, c.Install(t.Context(), controlplane.TektonPipelines))
 	c.awaitPhase(t, binding, "Ready")
 	c.see(t, "AppProject argocd/late-app")

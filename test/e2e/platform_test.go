@@ -209,13 +209,7 @@ func followWaves(t *testing.T) {
 			cp.argoCDReports(t, a, "Synced", "Healthy")
 		}
 	}
-	cp.await(t, platformClaim, func(o *object) error {
-		status, _, message := condition(o, "ApplicationsReady")
-		if status != "True" {
-			return fmt.Errorf("ApplicationsReady is %q: %s", status, message)
-		}
-		return nil
-	})
+	cp.await(t, platformClaim, func(o *object) error { return areTrue(o, "ApplicationsReady") })
 	cp.missing(t, "Application argocd/platform-gpu")
 }
 
@@ -600,9 +594,9 @@ func engineeringFollowsNamespaces(t *testing.T) {
 		}})
 		before := cp.see(t, theirs)
 		cp.patch(t, "Namespace team-plat-red", "metadata: {labels: {aphex/tenant: null}}")
-		o := cp.awaitPhase(t, platformClaim, "Pending", "waiting for RoleBinding team-plat-red/platform-engineering (it exists and is not managed by Aphex")
-		status, reason, message := condition(o, "GroupsReady")
-		require.Equal(t, "False NameTaken", status+" "+reason, message)
+		const inTheWay = "waiting for RoleBinding team-plat-red/platform-engineering (it exists and is not managed by Aphex"
+		cp.awaitCondition(t, platformClaim, "GroupsReady", "False NameTaken", inTheWay)
+		cp.awaitPhase(t, platformClaim, "Pending", inTheWay)
 
 		cp.namespace(t, "team-plat-green")
 		reach(t, map[string]bool{"team-plat-green": true, "team-plat-blue": true, "team-plat-red": false})

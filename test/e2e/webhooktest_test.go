@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,19 +28,12 @@ func TestTheWebhookIsTestedOnRequest(t *testing.T) {
 	org := cp.create(t, organization(namespace, "probe"))
 	cp.awaitReady(t, org)
 	through := startEdge(t, "probe.arbiter-dev.com")
-	tested := func(t *testing.T, conditionType, status, reason string, message ...string) {
-		t.Helper()
-		cp.await(t, org, func(o *object) error {
-			haveStatus, haveReason, haveMessage := condition(o, conditionType)
-			return errors.Join(same(status+" "+reason, haveStatus+" "+haveReason), contains(haveMessage, message...))
-		})
-	}
 	ask := func(t *testing.T, value string) {
 		t.Helper()
 		kubectl(t, "annotate", "--overwrite", "organization", "probe", "-n", namespace, "platform.aphex/test-webhook="+value)
-		tested(t, "WebhookTested", "Unknown", "Running", "Job org-probe/webhook-test-")
+		cp.awaitCondition(t, org, "WebhookTested", "Unknown Running", "Job org-probe/webhook-test-")
 	}
-	tested(t, "WebhookTested", "Unknown", "NotRequested", "platform.aphex/test-webhook")
+	cp.awaitCondition(t, org, "WebhookTested", "Unknown NotRequested", "platform.aphex/test-webhook")
 
 	require.NoError(t, cp.Kill("kube-scheduler"))
 	stopped := true
@@ -56,8 +48,8 @@ func TestTheWebhookIsTestedOnRequest(t *testing.T) {
 	t.Run("a ping that reaches the listener", func(t *testing.T) {
 		ask(t, "one")
 		require.Zero(t, runProbe(t, "org-probe", through))
-		tested(t, "WebhookTested", "True", "Passed", "a ping to https://probe.arbiter-dev.com reached the listener")
-		tested(t, "WebhookReady", "True", "Available")
+		cp.awaitCondition(t, org, "WebhookTested", "True Passed", "a ping to https://probe.arbiter-dev.com reached the listener")
+		cp.awaitCondition(t, org, "WebhookReady", "True Available")
 	})
 	t.Run("a ping that finds no connector of the tunnel", func(t *testing.T) {
 		ask(t, "two")
@@ -66,16 +58,16 @@ func TestTheWebhookIsTestedOnRequest(t *testing.T) {
 			metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=cloudflared"}))
 		require.Equal(t, 14, runProbe(t, "org-probe", through))
 		why := "a ping to https://probe.arbiter-dev.com failed: Cloudflare has no connection to the tunnel"
-		tested(t, "WebhookTested", "False", "TestFailed", why)
+		cp.awaitCondition(t, org, "WebhookTested", "False TestFailed", why)
 		startScheduler()
 		// Once the connectors are there again, the test is the only thing that is wrong.
-		tested(t, "WebhookReady", "False", "TestFailed", why, "another value of the annotation")
+		cp.awaitCondition(t, org, "WebhookReady", "False TestFailed", why, "another value of the annotation")
 		require.Equal(t, "Active", text(cp.see(t, org), "status.phase"))
 	})
 	t.Run("nothing stays when no test is asked for any more", func(t *testing.T) {
 		kubectl(t, "annotate", "organization", "probe", "-n", namespace, "platform.aphex/test-webhook-")
-		tested(t, "WebhookTested", "Unknown", "NotRequested")
-		tested(t, "WebhookReady", "True", "Available")
+		cp.awaitCondition(t, org, "WebhookTested", "Unknown NotRequested")
+		cp.awaitCondition(t, org, "WebhookReady", "True Available")
 		eventually(t, func(context.Context) error { return same(0, len(jobsOf(t, "org-probe"))) })
 	})
 }
@@ -114,7 +106,7 @@ func runProbe(t *testing.T, namespace string, environment []string) int {
 		require.NoError(t, os.WriteFile(filepath.Join(mounted, item.Path), secret.Data[item.Key], 0o600))
 	}
 	// What is mounted at a path of the pod is in a folder here; of two equal flags the last one counts.
-	arguments := append(slices.Clone(container.Args), "--secret-file="+filepath.Join(mounted, volume.Items[0].Path))
+	arguments := append(slices.Clone(container.Args), "--secret-file="+filepath.Join(mounted, volume.Items[0].Path), "--timeout=7s")
 	command := exec.CommandContext(t.Context(), cp.Binary("function-organization"), arguments...)
 	command.Env = environment
 	out, err := command.CombinedOutput()

@@ -26,7 +26,7 @@ import (
 const Command = "test-webhook"
 
 const (
-	// patience is how long a ping is tried; names and tunnels take their time to be known everywhere.
+	// patience is how long a ping is tried unless told; names and tunnels take their time to be known everywhere.
 	patience = time.Minute
 	// pause is the time between two tries, and timeout the time for one.
 	pause   = 5 * time.Second
@@ -184,6 +184,7 @@ func Main(arguments []string, log io.Writer) int {
 	fs.StringVar(&t.Namespace, "namespace", "", "the namespace of the EventListener that has to answer")
 	fs.StringVar(&t.Listener, "listener", "", "its name")
 	file := fs.String("secret-file", "", "the file with the webhook secret")
+	limit := fs.Duration("timeout", patience, "how long to try")
 	if err := fs.Parse(arguments); err != nil {
 		return int(CannotStart)
 	}
@@ -195,7 +196,7 @@ func Main(arguments []string, log io.Writer) int {
 	t.Secret = string(secret)
 	// A redirect would be followed without the payload.
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), *limit)
 	defer cancel()
 	return int(t.Try(ctx, client, log))
 }
