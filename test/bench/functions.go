@@ -67,6 +67,9 @@ func benchFunctions(ctx context.Context, o options) (*table, error) {
 }
 
 func benchFunction(ctx context.Context, o options, s subject, t *table) error {
+	if s.teams > 0 {
+		o.requests /= 10 // Each is some twenty times as large as the others.
+	}
 	situation, err := load(ctx, o.root, s.function, s.testdata)
 	if err != nil {
 		return err
