@@ -95,8 +95,8 @@ package-test: tools-crossplane-cli tools-cyclonedx-gomod ## Test what is in the 
 	cd tools/xpkg && $(GO) test -count=1 -v ./...
 
 e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a control plane of real parts
-	cd test && $(GO) test ./controlplane ./demo ./bench ./login -count=1 -timeout 10m -v
-	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
+	cd test && $(GO) test ./controlplane ./demo ./bench ./login -count=1 -timeout 15m -v
+	cd test && $(GO) test ./e2e -count=1 -timeout 75m -v
 
 fuzz: crds ## Fuzz every target for FUZZTIME (30s)
 	@for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
