@@ -538,7 +538,9 @@ func TestAnIssuerThatExistsSignsTheCertificates(t *testing.T) {
 }
 
 func TestWhereArgoCDIsMovedItsObjectsFollow(t *testing.T) {
-	moved := func(s *v1alpha1.PlatformSpec) { s.Settings = map[string]any{"argocd": map[string]any{"namespace": "gitops"}} }
+	moved := func(s *v1alpha1.PlatformSpec) {
+		s.Settings = map[string]any{"argocd": map[string]any{"namespace": "gitops"}}
+	}
 	there := func(d *object.Desired) map[string][]string {
 		out := map[string][]string{}
 		for _, key := range d.Keys() {
