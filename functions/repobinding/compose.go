@@ -37,7 +37,7 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	c.exclusive(always, here, keyClusterRole, clusterRole(n), object.ReadyWhenSeen)
 	c.exclusive(always, here && c.has(keyClusterRole), keyClusterRoleBinding, clusterRoleBinding(n), object.ReadyWhenSeen)
 	c.exclusive(argo.unlessLost(v), here, keyAppProject, appProject(n), object.ReadyWhenSeen)
-	// Nobody looks at a project that is somebody else's, nor at an Application.
+	// The pipeline may look at neither a project nor an Application that is somebody else's.
 	access, stranger := argo.with(c.gates[keyAppProject]), strangersApplication(seen, argo, n)
 	c.exclusive(access, here, keyArgoCDRole, argoCDRole(n, stranger != ""), object.ReadyWhenSeen)
 	c.exclusive(access, here && c.has(keyAppProject, keyArgoCDRole), keyArgoCDBinding, argoCDBinding(n), object.ReadyWhenSeen)
