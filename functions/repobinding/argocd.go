@@ -27,6 +27,8 @@ func appProject(n names) *argocd.AppProject {
 			SourceRepos:                []string{repo, repo + ".git"},
 			ClusterResourceWhitelist:   []argocd.GroupKind{},
 			NamespaceResourceWhitelist: []argocd.GroupKind{{Group: "*", Kind: "*"}},
+			// Argo CD usually may do everything; what it deploys for a repository does not claim.
+			NamespaceResourceBlacklist: []argocd.GroupKind{{Group: "aphex.io", Kind: "*"}, {Group: "cloudflare.aphex.io", Kind: "*"}},
 		},
 	}
 }

@@ -194,6 +194,11 @@ destinations:
   server: https://kubernetes.default.svc
 - namespace: my-app-*
   server: https://kubernetes.default.svc
+namespaceResourceBlacklist:
+- group: aphex.io
+  kind: '*'
+- group: cloudflare.aphex.io
+  kind: '*'
 namespaceResourceWhitelist:
 - group: '*'
   kind: '*'

@@ -39,7 +39,7 @@ type composedLogin struct {
 func logins(t *testing.T) map[string]*composedLogin {
 	t.Helper()
 	found := map[string]*composedLogin{}
-	for path, docs := range goldenFiles(t, "settled.yaml") {
+	for path, docs := range goldenFiles(t, golden+"/settled.yaml") {
 		login := &composedLogin{config: find[corev1.ConfigMap](t, docs, "ConfigMap", "argocd-cm"), secret: find[corev1.Secret](t, docs, "Secret", "argocd-oidc")}
 		if login.config == nil || login.secret == nil {
 			continue

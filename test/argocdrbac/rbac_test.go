@@ -36,7 +36,7 @@ const (
 func policies(t *testing.T) map[string]*corev1.ConfigMap {
 	t.Helper()
 	found := map[string]*corev1.ConfigMap{}
-	for path, docs := range goldenFiles(t, "want.yaml") {
+	for path, docs := range goldenFiles(t, golden+"/want.yaml") {
 		if cm := find[corev1.ConfigMap](t, docs, "ConfigMap", name); cm != nil {
 			found[filepath.Base(filepath.Dir(path))] = cm
 		}
@@ -45,10 +45,10 @@ func policies(t *testing.T) map[string]*corev1.ConfigMap {
 	return found
 }
 
-// goldenFiles are the files of that name of all golden cases, by their path, each as its documents.
-func goldenFiles(t *testing.T, file string) map[string][]string {
+// goldenFiles are the files of golden cases that match a pattern, by their path, each as its documents.
+func goldenFiles(t *testing.T, pattern string) map[string][]string {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(golden, file))
+	paths, err := filepath.Glob(pattern)
 	require.NoError(t, err)
 	found := map[string][]string{}
 	for _, path := range paths {
@@ -224,7 +224,7 @@ func TestWhatIsBesideThePolicyChangesWhatPeopleMayDo(t *testing.T) {
 // the platform's, none of which is such a name.
 func TestAGroupWithANameOfArgoCDsOwnNeverReachesIt(t *testing.T) {
 	held := 0
-	for path, docs := range goldenFiles(t, "settled.yaml") {
+	for path, docs := range goldenFiles(t, golden+"/settled.yaml") {
 		cm := find[corev1.ConfigMap](t, docs, "ConfigMap", name)
 		if cm == nil {
 			continue

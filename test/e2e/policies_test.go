@@ -135,6 +135,15 @@ func TestOnlyThePlatformLabelsNamespaces(t *testing.T) {
 		"whoever may edit namespaces cannot mark one as in a pipeline's glob": {
 			as: policyEditor, do: set("glob.platform.aphex/my-app", "acme-corp"),
 			want: []string{"the labels glob.platform.aphex/my-app of namespace policy-", refused}},
+		"whoever may edit namespaces sets the Pod Security of one that is no tenant's": {
+			as: policyEditor, do: set("pod-security.kubernetes.io/enforce", "privileged")},
+		"whoever may edit namespaces cannot lift the Pod Security of a tenant": {
+			as: policyEditor, do: set("pod-security.kubernetes.io/enforce", "privileged"), labels: map[string]string{"aphex/tenant": "my-app"},
+			want: []string{"the labels pod-security.kubernetes.io/enforce of namespace policy-", refused}},
+		"Argo CD cannot lift the Pod Security of an organization, whatever it may do otherwise": {
+			as: policyArgoCD, do: set("pod-security.kubernetes.io/enforce", ""),
+			labels: map[string]string{"platform.aphex/organization": "acme-corp", "pod-security.kubernetes.io/enforce": "restricted"},
+			want:   []string{"the labels pod-security.kubernetes.io/enforce of namespace policy-", refused}},
 		"whoever may edit namespaces cannot do it through the status": {
 			as: policyEditor, do: setThrough("status"),
 			want: []string{"the labels aphex.dev/org of namespace policy-", refused}},

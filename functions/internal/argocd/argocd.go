@@ -26,7 +26,7 @@ type AppProject struct {
 	Spec              AppProjectSpec `json:"spec"`
 }
 
-// AppProjectSpec lists what is allowed. An empty ClusterResourceWhitelist allows no cluster-scoped object; it is sent
+// AppProjectSpec lists what is allowed; the blacklist goes before the whitelist. An empty ClusterResourceWhitelist allows no cluster-scoped object; it is sent
 // although it is empty, so that nobody else can set it.
 type AppProjectSpec struct {
 	Description                string        `json:"description"`
@@ -34,6 +34,7 @@ type AppProjectSpec struct {
 	SourceRepos                []string      `json:"sourceRepos"`
 	ClusterResourceWhitelist   []GroupKind   `json:"clusterResourceWhitelist"`
 	NamespaceResourceWhitelist []GroupKind   `json:"namespaceResourceWhitelist"`
+	NamespaceResourceBlacklist []GroupKind   `json:"namespaceResourceBlacklist"`
 }
 
 // Destination is a cluster and a glob of namespaces.
