@@ -39,6 +39,8 @@ var needed = []string{
 	"a Platform",
 	"the Secrets of a Platform",
 	"an Argo CD",
+	// TestTerraformsStateIsTakenAlong takes it from the page, with names of its own.
+	"Terraform's state",
 	// In the embedded control plane, nothing but packages runs.
 	"a cluster",
 	"pods that run",

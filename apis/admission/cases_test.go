@@ -80,6 +80,8 @@ func TestValidateMethodsAgreeWithTheSchemas(t *testing.T) {
 	beyond := []string{
 		"unknown field", "must be of type", "spec: Required value", "cannot be changed", "branch in body should be at least 1",
 		"paths in body should have at least 1",
+		// What is refused only if it is new.
+		"where people have their claims",
 	}
 	for _, c := range cases.All() {
 		if slices.ContainsFunc(beyond, func(b string) bool { return strings.Contains(c.Want, b) }) ||
@@ -123,6 +125,22 @@ func TestValidateMethodsAgreeWithTheSchemas(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A binding that an older release took stays, and may change in other ways.
+func TestAPipelineNameLikeANamespaceOfPeopleIsRefusedOnlyIfItIsNew(t *testing.T) {
+	for _, kind := range []string{"RepoBinding", "XRepoBinding"} {
+		schema := kinds(t)[kind]
+		before, err := cases.Case{Kind: kind, Patch: "spec: {pipelineName: team-red}"}.Object()
+		require.NoError(t, err)
+		after, err := cases.Case{Kind: kind, Patch: "spec: {pipelineName: team-red, suspend: true}"}.Object()
+		require.NoError(t, err)
+		schema.Default(before)
+		schema.Default(after)
+		require.ErrorContains(t, schema.ValidateCreate(t.Context(), before), "where people have their claims")
+		require.NoError(t, schema.ValidateUpdate(t.Context(), after, before))
+	}
+	require.Empty(t, repobinding.ReservedPipelineName("team-red"), "the function does not refuse it either")
 }
 
 func TestRefusalsDoNotRepeatSecrets(t *testing.T) {

@@ -537,6 +537,43 @@ func TestAnIssuerThatExistsSignsTheCertificates(t *testing.T) {
 	require.NotContains(t, get[corev1.ConfigMap](t, d, keyAuthentication).Data["authentication-configuration.yaml"], "certificateAuthority")
 }
 
+func TestWhereArgoCDIsMovedItsObjectsFollow(t *testing.T) {
+	moved := func(s *v1alpha1.PlatformSpec) {
+		s.Settings = map[string]any{"argocd": map[string]any{"namespace": "gitops"}}
+	}
+	there := func(d *object.Desired) map[string][]string {
+		out := map[string][]string{}
+		for _, key := range d.Keys() {
+			if ns := object.NewObject(d.Resources()[key].Object).Namespace(); ns == "argocd" || ns == "gitops" {
+				out[ns] = append(out[ns], key)
+			}
+		}
+		return out
+	}
+	works := func(_ string, o map[string]any) { work(o, nil, nil) }
+	w := running(t, works)
+	before := there(compose(t, platform(), w))["argocd"]
+	require.Subset(t, before, []string{"application-platform-auth", "argocd-config", "argocd-oidc", "argocd-policy", "certificate-argocd-tls"})
+
+	d := compose(t, platform(moved), w)
+	require.Equal(t, map[string][]string{"argocd": before}, there(d), "while the new namespace is not there, nothing is given up")
+	require.Equal(t, "NamespaceNotFound", condition(t, d, "ApplicationsReady").Reason)
+
+	w.Objects = append(w.Objects, `{apiVersion: v1, kind: Namespace, metadata: {name: gitops}}`)
+	d = compose(t, platform(moved), w)
+	require.Empty(t, there(d))
+	require.False(t, d.Ready)
+	require.Equal(t, object.Condition{Type: "ApplicationsReady", Status: "False", Reason: "Waiting", Message: "being moved to the namespace gitops"},
+		condition(t, d, "ApplicationsReady"))
+
+	for range 12 {
+		w.Composed = applied(t, d, works).Composed
+		d = compose(t, platform(moved), w)
+	}
+	require.Equal(t, map[string][]string{"gitops": before}, there(d))
+	require.Equal(t, "True", string(condition(t, d, "ApplicationsReady").Status))
+}
+
 func TestSettingsComeFromTheClaim(t *testing.T) {
 	set := func(s *v1alpha1.PlatformSpec) {
 		s.Settings = map[string]any{"argocd": map[string]any{"namespace": "gitops"}, "cloudflared": map[string]any{"replicas": int64(3)}}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	"aphex.io/platform/functions/internal/argocd"
@@ -27,7 +28,8 @@ const (
 	open gateState = iota
 	// missing: its kind, the namespace that it goes to, or a setting is not there. Nothing may be looked up either.
 	missing
-	// leaving: its namespace is on the way out. Nothing can be created there, and trying to would hold up everything else.
+	// leaving: its namespace is on the way out, where nothing can be created, and trying to would hold up everything else; or
+	// the object goes to another namespace.
 	leaving
 	// closed: it shall not exist, and holds nothing up.
 	closed
@@ -182,8 +184,23 @@ func (c *composer) derived(g gate, v *vault, key string, secret *corev1.Secret, 
 	c.shared(g, c.home && v.stored(sources), key, secret)
 }
 
-// pass tells whether the object may be emitted, and records it otherwise.
+// pass tells whether the object may be emitted, and records it otherwise. Crossplane leaves an object in the namespace where it
+// is, so that one which shall be elsewhere has to go before it is made anew.
 func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) bool {
+	if elsewhere, to := c.elsewhere(key, obj); elsewhere != "" {
+		switch g.state {
+		case open:
+			g = gate{state: leaving, reason: reasonWaiting, message: "being moved to the namespace " + to}
+			c.gates[key] = g
+			c.d.Withdraw(key, elsewhere, g.message)
+			return false
+		case missing:
+			c.gates[key] = g
+			c.d.Hold(key, elsewhere, g.message)
+			return false
+		case leaving, closed:
+		}
+	}
 	switch g.state {
 	case open:
 		return true
@@ -198,6 +215,16 @@ func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) boo
 	o := c.object(obj)
 	c.d.Withdraw(key, object.Ref(o.Kind(), o.Namespace(), o.Name()), g.message)
 	return false
+}
+
+// elsewhere is an object that is in another namespace than it shall be, and which that is.
+func (c *composer) elsewhere(key string, obj any) (ref, to string) {
+	want, typed := obj.(metav1.Object)
+	have := c.seen.Composed(key)
+	if !typed || !have.Exists() || have.Namespace() == want.GetNamespace() {
+		return "", ""
+	}
+	return object.Ref(have.Kind(), have.Namespace(), have.Name()), want.GetNamespace()
 }
 
 func (c *composer) object(obj any) object.Object {

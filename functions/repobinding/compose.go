@@ -6,7 +6,8 @@ import (
 	"aphex.io/platform/functions/internal/settings"
 )
 
-// Compose returns everything that a RepoBinding owns, in the order of the twelve steps that its status counts.
+// Compose returns everything that a RepoBinding owns, in the order of the twelve steps that its status counts, but for
+// Argo CD's.
 func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired, error) {
 	cfg, err := settings.Read(seen)
 	if err != nil {
@@ -14,7 +15,7 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	}
 	spec := xr.Spec.RepoBindingSpec
 	if problems := spec.Validate(); len(problems) > 0 {
-		return holdEverything(seen, problems), nil
+		return holdEverything(xr, seen, problems), nil
 	}
 	n := namesFor(spec, cfg)
 	org := findOrganization(seen, n, cfg)
@@ -35,12 +36,14 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	c.add(always, here && c.has(keyRole), keyRoleBinding, roleBinding(n), object.ReadyWhenSeen)
 	c.exclusive(always, here, keyClusterRole, clusterRole(n), object.ReadyWhenSeen)
 	c.exclusive(always, here && c.has(keyClusterRole), keyClusterRoleBinding, clusterRoleBinding(n), object.ReadyWhenSeen)
-	c.exclusive(argo, here, keyArgoCDRole, argoCDRole(n), object.ReadyWhenSeen)
-	c.exclusive(argo, here && c.has(keyArgoCDRole), keyArgoCDBinding, argoCDBinding(n), object.ReadyWhenSeen)
 	c.exclusive(argo.unlessLost(v), here, keyAppProject, appProject(n), object.ReadyWhenSeen)
+	// The pipeline may look at neither a project nor an Application that is somebody else's.
+	access, stranger := argo.with(c.gates[keyAppProject]), strangersApplication(seen, argo, n)
+	c.exclusive(access, here, keyArgoCDRole, argoCDRole(n, stranger != ""), object.ReadyWhenSeen)
+	c.exclusive(access, here && c.has(keyAppProject, keyArgoCDRole), keyArgoCDBinding, argoCDBinding(n), object.ReadyWhenSeen)
 	c.add(always, here, keyResourceQuota, quota(n, cfg.Tenant), object.ReadyWhenSeen)
 	c.add(always, here, keyLimitRange, limits(n, cfg.Tenant), object.ReadyWhenSeen)
-	c.add(always, here, keyNetworkPolicy, isolation(n, apiServer(seen), cfg.Tenant.BlockedCIDRs), object.ReadyWhenSeen)
+	c.add(always, here, keyNetworkPolicy, isolation(n, apiServer(seen), cfg.Tenant), object.ReadyWhenSeen)
 	c.add(always, here, keyTerraform, terraformSecret(n), object.ReadyWhenSeen)
 	c.add(triggers, here, keyListenerRole, listenerRole(n), object.ReadyWhenSeen)
 	c.add(triggers.unlessLost(v), here && c.has(keyListenerRole), keyListenerBinding, listenerBinding(n), object.ReadyWhenSeen)
@@ -49,6 +52,6 @@ func Compose(xr *v1alpha1.XRepoBinding, seen *object.Observed) (*object.Desired,
 	runs := here && c.has(keyPipeline, keyServiceAccount, keyRole, keyListenerRole, keyTriggerTemplate)
 	c.exclusive(atListener.unlessLost(v).suspendedIf(spec.Suspend), runs, keyTrigger, trigger(n, spec), object.ReadyWhenSeen)
 
-	c.report(spec, n, org, triggers)
+	c.report(spec, n, org, triggers, stranger)
 	return c.d, nil
 }

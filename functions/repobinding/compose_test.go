@@ -75,6 +75,8 @@ type cluster struct {
 	composed map[string]object.Object
 	without  []string
 	offline  bool
+	// asked are the lookups of the last run.
+	asked []object.Selector
 }
 
 func newCluster(t testing.TB, more ...string) *cluster {
@@ -137,6 +139,7 @@ func (c *cluster) compose(xr *v1alpha1.XRepoBinding) (*object.Desired, error) {
 			err = d.Err()
 		}
 		if !seen.Pending() {
+			c.asked = slices.Collect(maps.Values(seen.Lookups()))
 			return d, err
 		}
 		for key, s := range seen.Lookups() {
@@ -223,6 +226,9 @@ var everything = []string{
 func allBut(left ...string) []string {
 	return slices.DeleteFunc(slices.Clone(everything), func(k string) bool { return slices.Contains(left, k) })
 }
+
+// lost is what a binding keeps that may not have what it has.
+var lost = allBut("app-project", "argocd-role", "argocd-role-binding", "trigger", "listener-role-binding")
 
 func TestABindingIsMadeInThreePasses(t *testing.T) {
 	c := newCluster(t)
@@ -391,6 +397,33 @@ func TestASpecWithoutUsableNamesKeepsEverything(t *testing.T) {
 	}
 }
 
+func TestASpecThatIsNoLongerTakenChangesNothingThatIsTold(t *testing.T) {
+	c := newCluster(t)
+	before := c.settle(binding())
+	refused := func(xr *v1alpha1.XRepoBinding) { xr.Spec.PermissionProfile, xr.Status = "admin", *status(before) }
+	d := c.mustCompose(binding(refused))
+	require.Equal(t, everything, d.Keys())
+	require.Equal(t, "Failed", d.Phase)
+	require.False(t, d.Ready)
+	require.Equal(t, before.Connection, d.Connection)
+	require.Equal(t, status(before).WebhookConfiguration, status(d).WebhookConfiguration)
+	require.Equal(t, status(before).ProvisionedResources, status(d).ProvisionedResources)
+	require.Equal(t, "spec.permissionProfile: must be standard or elevated", status(d).Message)
+	require.Equal(t, object.Condition{Type: "TriggerReady", Status: "Unknown", Reason: "InvalidSpec", Message: "not judged while the spec is invalid"},
+		conditionOf(t, d, "TriggerReady"))
+
+	d = c.mustCompose(binding(refused, suspended))
+	require.Equal(t, allBut("trigger"), d.Keys())
+	require.False(t, status(d).ProvisionedResources.Trigger)
+	require.True(t, status(before).ProvisionedResources.Trigger, "the status that is read stays as it is")
+	require.Equal(t, object.Condition{Type: "TriggerReady", Status: "False", Reason: "Suspended", Message: "suspended: nothing starts a run"},
+		conditionOf(t, d, "TriggerReady"))
+
+	d = newCluster(t).mustCompose(binding(func(xr *v1alpha1.XRepoBinding) { xr.Spec.PermissionProfile = "admin" }))
+	require.Empty(t, d.Connection, "what was never told is not told now")
+	require.Equal(t, &v1alpha1.ProvisionedResources{}, status(d).ProvisionedResources)
+}
+
 func TestASuspendedBindingHasNoTrigger(t *testing.T) {
 	c := newCluster(t)
 	c.settle(binding())
@@ -419,9 +452,10 @@ func TestWhatIsTakenIsLeftAlone(t *testing.T) {
 			condition: "NamespaceReady",
 			message:   "spec.pipelineName: Namespace my-app exists and is controlled by XRepoBinding first-abcde; choose another name",
 		},
-		"the AppProject": {
+		"the AppProject, which the pipeline may not read": {
 			object: `{apiVersion: argoproj.io/v1alpha1, kind: AppProject, metadata: {namespace: argocd, name: my-app}}`, condition: "AppProjectReady",
-			message: "AppProject argocd/my-app exists and is not managed by Aphex; remove it or choose another pipelineName", keys: allBut("app-project"),
+			message: "AppProject argocd/my-app exists and is not managed by Aphex; remove it or choose another pipelineName",
+			keys:    allBut("app-project", "argocd-role", "argocd-role-binding"),
 		},
 		"the ClusterRole, which is not bound either": {
 			object:    `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: pipeline-runner-my-app}}`,
@@ -461,7 +495,6 @@ func TestPipelinesOfOtherOrganizationsAreNotCoveredByGlobs(t *testing.T) {
 		coversBelow    = "spec.pipelineName: my-app may deploy to my-app-*, and the pipeline my-app-web of organization globex is there; choose another name"
 	)
 	at := func(object, created string) string { return strings.Replace(object, "%s", `"`+created+`"`, 1) }
-	lost := allBut("app-project", "trigger", "listener-role-binding")
 	for name, c := range map[string]struct {
 		object  string
 		exists  bool
@@ -491,6 +524,61 @@ func TestPipelinesOfOtherOrganizationsAreNotCoveredByGlobs(t *testing.T) {
 			require.Equal(t, c.keys, d.Keys())
 		})
 	}
+}
+
+func TestNamespacesThatAreThereAreNotCoveredByGlobs(t *testing.T) {
+	const refused = "spec.pipelineName: my-app may deploy to my-app-*, and the namespace %s is there without the label aphex.dev/org=acme-corp; choose another name"
+	for name, c := range map[string]struct {
+		namespace string
+		labels    string
+		refused   bool
+	}{
+		"one of another organization, which an administrator made": {namespace: "my-app-data", labels: "aphex.dev/org: globex", refused: true},
+		"one of nobody's":                                 {namespace: "my-app-system", refused: true},
+		"one that only says whose it is":                  {namespace: "my-app-system", labels: "platform.aphex/organization: acme-corp", refused: true},
+		"one of this organization is no obstacle":         {namespace: "my-app-data", labels: "aphex.dev/org: acme-corp"},
+		"one that begins with the letters is no obstacle": {namespace: "my-apps"},
+		"one above is no obstacle":                        {namespace: "my"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns := "{apiVersion: v1, kind: Namespace, metadata: {name: " + c.namespace + ", labels: {" + c.labels + "}}}"
+			cl := newCluster(t, ns)
+			d := cl.mustCompose(binding())
+			if !c.refused {
+				require.Equal(t, []string{"namespace"}, d.Keys())
+				return
+			}
+			message := strings.Replace(refused, "%s", c.namespace, 1)
+			require.Empty(t, d.Keys())
+			require.Equal(t, "Failed", d.Phase)
+			require.Equal(t, message, d.Message)
+			require.Equal(t, object.Condition{Type: "NamespaceReady", Status: "False", Reason: "NameConflict", Message: message},
+				conditionOf(t, d, "NamespaceReady"))
+
+			cl.objects = cl.objects[:len(cl.objects)-1]
+			require.True(t, cl.settle(binding()).Ready, "once that namespace is gone")
+
+			cl.objects = append(cl.objects, parse(t, ns))
+			require.True(t, cl.mustCompose(binding()).Ready, "what comes later is what Argo CD makes for this pipeline")
+			delete(cl.composed, "namespace")
+			require.Contains(t, cl.mustCompose(binding()).Keys(), "namespace", "a namespace that somebody deleted is made again")
+		})
+	}
+}
+
+func TestAllNamespacesAreLookedAtOnlyBeforeAnythingIsMade(t *testing.T) {
+	asks := func(c *cluster) bool {
+		c.asked = nil
+		c.mustCompose(binding())
+		return slices.ContainsFunc(c.asked, func(s object.Selector) bool { return s.Kind == "Namespace" && s.Name == "" && s.Labels == nil })
+	}
+	require.False(t, asks(bareCluster(t)), "while the organization is awaited")
+	c := newCluster(t)
+	require.True(t, asks(c))
+	c.apply(c.mustCompose(binding()))
+	require.False(t, asks(c))
+	c.settle(binding())
+	require.False(t, asks(c))
 }
 
 func TestGlobPrefixes(t *testing.T) {
@@ -547,6 +635,76 @@ func TestNeighboursThatAreMissingHoldUpOnlyTheirOwn(t *testing.T) {
 			require.Equal(t, object.True, conditionOf(t, d, "RBACReady").Status)
 		})
 	}
+}
+
+func TestWhereArgoCDIsMovedItsObjectsFollow(t *testing.T) {
+	c := newCluster(t)
+	c.settle(binding())
+	c.objects = append(c.objects, parse(t, settingsOf("{argocd: {namespace: gitops}}")))
+	moved := []string{"app-project", "argocd-role", "argocd-role-binding"}
+
+	d := c.mustCompose(binding())
+	require.Equal(t, everything, d.Keys(), "while the new namespace is not there, nothing is given up")
+	require.Equal(t, "NamespaceNotFound", conditionOf(t, d, "AppProjectReady").Reason)
+
+	c.objects = append(c.objects, parse(t, `{apiVersion: v1, kind: Namespace, metadata: {name: gitops}}`))
+	d = c.mustCompose(binding())
+	require.Equal(t, allBut(moved...), d.Keys())
+	require.False(t, d.Ready)
+	require.Equal(t, object.Condition{
+		Type: "AppProjectReady", Status: "False", Reason: "Waiting",
+		Message: "waiting for AppProject argocd/my-app (being moved to the namespace gitops)",
+	}, conditionOf(t, d, "AppProjectReady"))
+
+	d = c.settle(binding())
+	require.Equal(t, everything, d.Keys())
+	require.True(t, d.Ready)
+	for _, key := range moved {
+		require.Equal(t, "gitops", composed(t, d, key)["metadata"].(map[string]any)["namespace"])
+	}
+}
+
+func TestThePipelineWatchesOnlyAnApplicationOfItsProject(t *testing.T) {
+	const taken = "Application argocd/my-app exists and is in project %s, so the pipeline may not watch it; rename it, or move it to project my-app"
+	application := func(spec string) string {
+		return "{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {namespace: argocd, name: my-app}, spec: " + spec + "}"
+	}
+	watched := []any{"applications", "appprojects"}
+	for name, c := range map[string]struct {
+		object    string
+		resources []any
+		project   string
+	}{
+		"none yet":                      {object: argoCDsNamespace, resources: watched},
+		"one of its project":            {object: application("{project: my-app}"), resources: watched},
+		"one of another project":        {object: application("{project: platform}"), resources: []any{"appprojects"}, project: "platform"},
+		"one that names no project":     {object: application("{}"), resources: []any{"appprojects"}, project: "default"},
+		"one of a name that is similar": {object: strings.Replace(application("{}"), "my-app", "my-app-2", 1), resources: watched},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newCluster(t, c.object).settle(binding())
+			require.True(t, d.Ready)
+			rules := composed(t, d, "argocd-role")["rules"].([]any)
+			require.Len(t, rules, 1)
+			require.Equal(t, c.resources, rules[0].(map[string]any)["resources"])
+			want := object.Condition{Type: "AppProjectReady", Status: "True", Reason: "Available"}
+			if c.project != "" {
+				want = object.Condition{Type: "AppProjectReady", Status: "False", Reason: "Taken", Message: strings.Replace(taken, "%s", c.project, 1)}
+			}
+			require.Equal(t, want, conditionOf(t, d, "AppProjectReady"))
+		})
+	}
+}
+
+func TestThePipelineReadsNoProjectOfOthers(t *testing.T) {
+	c := newCluster(t)
+	c.settle(binding())
+	delete(c.composed, "app-project")
+	c.objects = append(c.objects, parse(t, `{apiVersion: argoproj.io/v1alpha1, kind: AppProject, metadata: {namespace: argocd, name: my-app}}`))
+	d := c.mustCompose(binding())
+	require.Equal(t, allBut("app-project", "argocd-role", "argocd-role-binding"), d.Keys(), "what it had before goes too")
+	require.Equal(t, object.Condition{Type: "AppProjectReady", Status: "False", Reason: "Taken", Message: "AppProject argocd/my-app exists and is not managed by Aphex"},
+		conditionOf(t, d, "AppProjectReady"))
 }
 
 func settingsOf(data string) string {
@@ -606,8 +764,26 @@ func TestSettingsMayRefuse(t *testing.T) {
 		c := newCluster(t)
 		c.settle(binding())
 		c.objects = append(c.objects, parse(t, settingsOf(`{approvedGitHubOrganizations: [globex]}`)))
-		require.Equal(t, allBut("app-project", "trigger", "listener-role-binding"), c.mustCompose(binding()).Keys())
+		require.Equal(t, lost, c.mustCompose(binding()).Keys())
 	})
+	for name, data := range map[string]string{
+		"a name that is reserved later":                   `{reservedNamespaces: ["my-*"]}`,
+		"a name of whose glob a part is reserved later":   `{reservedNamespaces: [my-app-vault]}`,
+		"a name whose glob covers where Argo CD is moved": `{argocd: {namespace: my-app-argocd}}`,
+	} {
+		t.Run(name+" keeps nothing that others could be harmed by", func(t *testing.T) {
+			c := newCluster(t)
+			c.settle(binding())
+			c.objects = append(c.objects, parse(t, settingsOf(data)), parse(t, `{apiVersion: v1, kind: Namespace, metadata: {name: my-app-argocd}}`))
+			d := c.mustCompose(binding())
+			require.Equal(t, lost, d.Keys())
+			require.Equal(t, "Failed", d.Phase)
+			for _, condition := range []string{"NamespaceReady", "AppProjectReady", "TriggerReady"} {
+				require.Equal(t, object.Condition{Type: condition, Status: "False", Reason: "NameReserved", Message: d.Message}, conditionOf(t, d, condition))
+			}
+			require.Equal(t, object.True, conditionOf(t, d, "RBACReady").Status)
+		})
+	}
 	t.Run("and a bad one stops everything", func(t *testing.T) {
 		_, err := newCluster(t, settingsOf(`{tenant: {quota: {pods: many}}}`)).compose(binding())
 		require.ErrorContains(t, err, "data.tenant.quota[pods]")

@@ -1,6 +1,8 @@
 package main
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"aphex.io/platform/functions/internal/argocd"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
@@ -23,7 +25,8 @@ const (
 	missing
 	// closed: it shall not exist, and holds nothing up.
 	closed
-	// withdrawn: it shall not exist now, since the binding lost the right to it or its namespace is on the way out.
+	// withdrawn: it shall not exist now, since the binding lost the right to it, it goes to another namespace, or its own is
+	// on the way out.
 	withdrawn
 )
 
@@ -49,6 +52,14 @@ func (g gate) unlessLost(v verdict) gate {
 	return g
 }
 
+// with withdraws what goes with another object, by that one's gate.
+func (g gate) with(other gate) gate {
+	if other.state == withdrawn && g.state != closed {
+		return other
+	}
+	return g
+}
+
 // whileStays withdraws what is in a namespace that is being deleted: nothing can be created there, and trying to would
 // hold up everything else.
 func (g gate) whileStays(namespace object.Object) gate {
@@ -60,7 +71,7 @@ func (g gate) whileStays(namespace object.Object) gate {
 
 func (g gate) suspendedIf(condition bool) gate {
 	if condition && g.state == open {
-		return gate{state: closed, Reason: reasonSuspended, Message: "suspended: nothing starts a run"}
+		return gate{state: closed, Reason: reasonSuspended, Message: suspendedWhy}
 	}
 	return g
 }
@@ -77,7 +88,12 @@ func triggersGate(seen *object.Observed, cfg *settings.Settings) gate {
 // argoCDGate is also shut while there is no namespace for Argo CD: to apply into it would fail everything.
 func argoCDGate(seen *object.Observed, cfg *settings.Settings, n names) gate {
 	namespace := seen.Get("v1", "Namespace", "", n.ArgoCDNamespace)
-	g := integration(seen, cfg.Integrations.ArgoCD, "argocd", argocd.Version, argocd.AppProjectCRD).whileStays(namespace)
+	crds := []string{argocd.AppProjectCRD}
+	if !seen.Composed(keyAppProject).Exists() {
+		// Argo CD brings both. Once the project is there, the schema of this one, larger than all the rest of a request, is spared.
+		crds = append(crds, argocd.ApplicationCRD)
+	}
+	g := integration(seen, cfg.Integrations.ArgoCD, "argocd", argocd.Version, crds...).whileStays(namespace)
 	if g.state == open && !seen.Offline && !namespace.Exists() {
 		return gate{
 			state: missing, Reason: reasonNamespaceMissing,
@@ -150,12 +166,27 @@ func (c *composer) exclusive(g gate, when bool, key string, obj any, ready objec
 // a message.
 type kept string
 
-const keptWhy = "kept as it is until the spec is corrected"
+const (
+	keptWhy      = "kept as it is until the spec is corrected"
+	suspendedWhy = "suspended: nothing starts a run"
+)
 
 // pass tells whether the object may be emitted, and records it otherwise.
 func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) bool {
 	if k, ok := obj.(kept); ok && (g.state == open || g.state == missing) {
 		c.d.Hold(key, string(k), keptWhy)
+		return false
+	}
+	switch elsewhere, to := c.elsewhere(key, obj); {
+	case elsewhere == "":
+	case g.state == open:
+		g = gate{state: withdrawn, Reason: reasonWaiting, Message: "being moved to the namespace " + to}
+		c.gates[key] = g
+		c.d.Withdraw(key, elsewhere, g.Message)
+		return false
+	case g.state == missing:
+		c.gates[key] = g
+		c.d.Hold(key, elsewhere, g.Message)
 		return false
 	}
 	switch g.state {
@@ -170,6 +201,17 @@ func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) boo
 		c.d.Withdraw(key, c.ref(obj), g.Message)
 	}
 	return false
+}
+
+// elsewhere is an object that is in another namespace than it shall be, and which that is. Crossplane leaves it where it is,
+// so it has to go before it is made anew.
+func (c *composer) elsewhere(key string, obj any) (ref, to string) {
+	want, typed := obj.(metav1.Object)
+	have := c.seen.Composed(key)
+	if !typed || !have.Exists() || have.Namespace() == want.GetNamespace() {
+		return "", ""
+	}
+	return object.Ref(have.Kind(), have.Namespace(), have.Name()), want.GetNamespace()
 }
 
 func (c *composer) ref(obj any) string {

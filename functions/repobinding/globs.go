@@ -42,6 +42,22 @@ func globConflict(seen *object.Observed, n names) string {
 	return ""
 }
 
+// covered finds a namespace that this pipeline could deploy to and that is not its organization's. Only a binding that has
+// nothing yet is asked: what Argo CD makes later for this very pipeline has no label, and no binding that works shall run
+// again with every namespace of the cluster.
+func covered(seen *object.Observed, n names) string {
+	if len(seen.ComposedKeys()) > 0 {
+		return ""
+	}
+	for _, ns := range seen.List("v1", "Namespace", nil) {
+		if strings.HasPrefix(ns.Name(), n.Namespace+"-") && ns.Label(kube.LabelTenantOrg) != n.Organization {
+			return fmt.Sprintf("spec.pipelineName: %s may deploy to %s-*, and the namespace %s is there without the label %s=%s; choose another name",
+				n.Pipeline, n.Pipeline, ns.Name(), kube.LabelTenantOrg, n.Organization)
+		}
+	}
+	return ""
+}
+
 // yields tells whether a namespace is another organization's and came first.
 func yields(own, other object.Object, n names) bool {
 	org := other.Label(kube.LabelTenantOrg)

@@ -13,6 +13,7 @@ import (
 
 	"aphex.io/platform/functions/internal/kube"
 	"aphex.io/platform/functions/internal/object"
+	"aphex.io/platform/functions/internal/settings"
 )
 
 // What is not the internet, see https://www.iana.org/assignments/iana-ipv4-special-registry and
@@ -70,18 +71,16 @@ func apiServer(seen *object.Observed) []endpoint {
 }
 
 // isolation lets the pipeline's pods talk to each other, DNS, the API server and the internet, and nobody else to them.
-func isolation(n names, api []endpoint, blocked []string) *networkingv1.NetworkPolicy {
+func isolation(n names, api []endpoint, tenant settings.Tenant) *networkingv1.NetworkPolicy {
 	egress := []networkingv1.NetworkPolicyEgressRule{
 		{To: []networkingv1.NetworkPolicyPeer{samePods()}},
 		{
-			To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{
-				MatchLabels: map[string]string{corev1.LabelMetadataName: metav1.NamespaceSystem},
-			}}},
+			To:    nameServers(tenant.DNSServers),
 			Ports: []networkingv1.NetworkPolicyPort{port(corev1.ProtocolUDP, 53), port(corev1.ProtocolTCP, 53)},
 		},
 	}
 	egress = append(egress, apiServerRules(api)...)
-	if internet := internet(blocked); len(internet) > 0 {
+	if internet := internet(tenant.BlockedCIDRs); len(internet) > 0 {
 		egress = append(egress, networkingv1.NetworkPolicyEgressRule{To: internet})
 	}
 	return &networkingv1.NetworkPolicy{
@@ -94,6 +93,25 @@ func isolation(n names, api []endpoint, blocked []string) *networkingv1.NetworkP
 			Egress:      egress,
 		},
 	}
+}
+
+// nameServers are the pods of kube-system, and what else the platform's settings name. A rule that allows stands beside
+// whatever another one leaves out.
+func nameServers(cidrs []string) []networkingv1.NetworkPolicyPeer {
+	peers := []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{
+		MatchLabels: map[string]string{corev1.LabelMetadataName: metav1.NamespaceSystem},
+	}}}
+	var blocks []string
+	for _, c := range cidrs {
+		if _, network, err := net.ParseCIDR(c); err == nil { // settings.Read has checked it
+			blocks = append(blocks, network.String())
+		}
+	}
+	slices.Sort(blocks)
+	for _, cidr := range slices.Compact(blocks) {
+		peers = append(peers, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: cidr}})
+	}
+	return peers
 }
 
 // samePods are all pods of the policy's own namespace.

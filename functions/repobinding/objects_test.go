@@ -212,7 +212,10 @@ func TestNetworkPolicy(t *testing.T) {
 	api := []endpoint{
 		{"203.0.113.7", 6443}, {"10.96.0.1", 443}, {"203.0.113.6", 6443}, {"10.96.0.1", 443}, {"fd00::1", 443}, {"no address", 443}, {"10.0.0.1", 0},
 	}
-	policy := isolation(testNames(), api, []string{"198.51.100.9/24", "2001:db8::/32", "10.0.0.0/8"})
+	policy := isolation(testNames(), api, settings.Tenant{
+		BlockedCIDRs: []string{"198.51.100.9/24", "2001:db8::/32", "10.0.0.0/8"},
+		DNSServers:   []string{"169.254.20.10/32", "10.96.0.10/32", "fd00::a/128", "10.96.0.10/32"},
+	})
 	requireYAML(t, `
 egress:
 - to:
@@ -226,6 +229,12 @@ egress:
   - namespaceSelector:
       matchLabels:
         kubernetes.io/metadata.name: kube-system
+  - ipBlock:
+      cidr: 10.96.0.10/32
+  - ipBlock:
+      cidr: 169.254.20.10/32
+  - ipBlock:
+      cidr: fd00::a/128
 - ports:
   - port: 443
     protocol: TCP
@@ -284,7 +293,7 @@ func TestAFamilyThatIsBlockedAsAWholeIsLeftOut(t *testing.T) {
 	require.Len(t, peers, 1)
 	require.Equal(t, "0.0.0.0/0", peers[0].IPBlock.CIDR)
 	require.Empty(t, internet([]string{"::/0", "0.0.0.0/0"}))
-	require.Len(t, isolation(testNames(), nil, []string{"::/0", "0.0.0.0/0"}).Spec.Egress, 2)
+	require.Len(t, isolation(testNames(), nil, settings.Tenant{BlockedCIDRs: []string{"::/0", "0.0.0.0/0"}}).Spec.Egress, 2)
 }
 
 func TestLimitsFollowTheSettings(t *testing.T) {

@@ -129,7 +129,7 @@ func allowlisted(seen *object.Observed, n names) (awaited string, ok bool) {
 }
 
 // report sets what the binding and its claim tell.
-func (c *composer) report(spec v1alpha1.RepoBindingSpec, n names, org organization, triggers gate) {
+func (c *composer) report(spec v1alpha1.RepoBindingSpec, n names, org organization, triggers gate, stranger string) {
 	p := c.progress(n, triggers)
 	c.d.Phase, c.d.Message = c.outcome(p, spec, n, org)
 	c.d.Failed = c.d.Phase == v1alpha1.PhaseFailed
@@ -157,13 +157,19 @@ func (c *composer) report(spec v1alpha1.RepoBindingSpec, n names, org organizati
 			Secret: secretReference(n),
 			Events: webhookEvents(spec),
 		}
-		c.d.Connection = map[string][]byte{v1alpha1.ConnectionKeyWebhookURL: []byte(org.URL)}
-		if org.Secret != nil {
-			c.d.Connection[v1alpha1.ConnectionKeyWebhookSecret] = org.Secret
-		}
+		c.d.Connection = connection(org.URL, org.Secret)
 	}
 	c.d.Status = status
-	c.d.Conditions = c.conditions(p, org)
+	c.d.Conditions = c.conditions(p, org, stranger)
+}
+
+// connection is what the claim's connection secret has; the shared secret may not be known yet.
+func connection(url string, secret []byte) map[string][]byte {
+	out := map[string][]byte{v1alpha1.ConnectionKeyWebhookURL: []byte(url)}
+	if secret != nil {
+		out[v1alpha1.ConnectionKeyWebhookSecret] = secret
+	}
+	return out
 }
 
 // outcome is the phase, and in one sentence where things stand.
@@ -190,7 +196,7 @@ func (c *composer) outcome(p *progress, spec v1alpha1.RepoBindingSpec, n names, 
 	case settled < steps:
 		return v1alpha1.PhaseProvisioning, fmt.Sprintf("%d of %d steps done; waiting for %s", settled, steps, awaited)
 	case spec.Suspend:
-		return v1alpha1.PhaseReady, "suspended: nothing starts a run"
+		return v1alpha1.PhaseReady, suspendedWhy
 	case org.Suspended:
 		return v1alpha1.PhaseReady, fmt.Sprintf("Organization %s is suspended: nothing starts a run", n.Organization)
 	case p.trigger.gate.state == closed:
@@ -268,7 +274,15 @@ func webhookEvents(spec v1alpha1.RepoBindingSpec) []string {
 }
 
 // conditions are all condition types of a RepoBinding, on every run.
-func (c *composer) conditions(p *progress, org organization) []object.Condition {
+func (c *composer) conditions(p *progress, org organization, stranger string) []object.Condition {
+	namespace := c.condition(v1alpha1.ConditionNamespaceReady, p.namespace, p.limits, p.terraform)
+	if c.v.misnamed() {
+		namespace.Status, namespace.Reason, namespace.Message = object.False, c.v.Reason, c.v.Message
+	}
+	project := c.condition(v1alpha1.ConditionAppProjectReady, p.argoCD)
+	if stranger != "" && project.Status == object.True {
+		project.Status, project.Reason, project.Message = object.False, reasonTaken, stranger
+	}
 	trigger := c.condition(v1alpha1.ConditionTriggerReady, p.pipeline, p.listener, p.template, p.trigger, p.allowlist)
 	if org.Suspended && trigger.Status == object.True {
 		trigger = object.Condition{
@@ -283,9 +297,9 @@ func (c *composer) conditions(p *progress, org organization) []object.Condition 
 		webhook = object.Condition{Type: webhook.Type, Status: object.False, Reason: reasonOrganization, Message: "waiting for " + org.Waiting}
 	}
 	return []object.Condition{
-		c.condition(v1alpha1.ConditionNamespaceReady, p.namespace, p.limits, p.terraform),
+		namespace,
 		c.condition(v1alpha1.ConditionRBACReady, p.account),
-		c.condition(v1alpha1.ConditionAppProjectReady, p.argoCD),
+		project,
 		c.condition(v1alpha1.ConditionNetworkPolicyReady, p.network),
 		trigger,
 		webhook,
@@ -316,22 +330,49 @@ func (c *composer) condition(conditionType string, parts ...step) object.Conditi
 	return cond
 }
 
-// holdEverything is the answer to a spec that no name can be derived from: what there is stays as it is.
-func holdEverything(seen *object.Observed, problems []string) *object.Desired {
-	c := newComposer(seen, verdict{Reason: reasonInvalidSpec, Message: strings.Join(firstProblems(problems), "; "), Failed: true})
+// holdEverything is the answer to a spec that no name can be derived from: what there is stays as it is, and what was told
+// of it. Only the Trigger goes, if the spec suspends it.
+func holdEverything(xr *v1alpha1.XRepoBinding, seen *object.Observed, problems []string) *object.Desired {
+	d := object.NewDesired(seen)
+	d.Phase, d.Message, d.Failed = v1alpha1.PhaseFailed, strings.Join(firstProblems(problems), "; "), true
+	status, resources := xr.Status, v1alpha1.ProvisionedResources{}
+	if before := status.ProvisionedResources; before != nil {
+		resources = *before
+	}
 	for _, key := range seen.ComposedKeys() {
 		o := seen.Composed(key)
-		c.d.Hold(key, object.Ref(o.Kind(), o.Namespace(), o.Name()), keptWhy)
-	}
-	c.d.Phase, c.d.Message, c.d.Failed = v1alpha1.PhaseFailed, c.v.Message, true
-	c.d.Status = &v1alpha1.RepoBindingStatus{
-		Phase: c.d.Phase, Message: c.d.Message, ProvisionedResources: &v1alpha1.ProvisionedResources{},
+		ref := object.Ref(o.Kind(), o.Namespace(), o.Name())
+		if key == keyTrigger && xr.Spec.Suspend {
+			d.Withdraw(key, ref, suspendedWhy)
+			resources.Trigger = false
+			continue
+		}
+		d.Hold(key, ref, keptWhy)
 	}
 	for _, t := range []string{
 		v1alpha1.ConditionNamespaceReady, v1alpha1.ConditionRBACReady, v1alpha1.ConditionAppProjectReady,
 		v1alpha1.ConditionNetworkPolicyReady, v1alpha1.ConditionTriggerReady, v1alpha1.ConditionWebhookReady,
 	} {
-		c.d.Conditions = append(c.d.Conditions, object.Condition{Type: t, Status: object.False, Reason: c.v.Reason, Message: c.v.Message})
+		cond := object.Condition{Type: t, Status: object.Unknown, Reason: reasonInvalidSpec, Message: "not judged while the spec is invalid"}
+		if t == v1alpha1.ConditionTriggerReady && xr.Spec.Suspend {
+			cond.Status, cond.Reason, cond.Message = object.False, reasonSuspended, suspendedWhy
+		}
+		d.Conditions = append(d.Conditions, cond)
 	}
-	return c.d
+	if webhook := status.WebhookConfiguration; webhook != nil {
+		d.Connection = connection(webhook.URL, secretAt(seen, webhook.Secret))
+	}
+	status.Phase, status.Message, status.ProvisionedResources = d.Phase, d.Message, &resources
+	d.Status = &status
+	return d
+}
+
+// secretAt is the value that a secretReference names, nil if it is not there.
+func secretAt(seen *object.Observed, reference string) []byte {
+	namespace, rest, _ := strings.Cut(reference, "/")
+	name, key, found := strings.Cut(rest, "#")
+	if !found {
+		return nil
+	}
+	return seen.Get("v1", "Secret", namespace, name).SecretData(key)
 }

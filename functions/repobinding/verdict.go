@@ -16,11 +16,15 @@ type verdict struct {
 	Reason, Message string
 	// Failed means that a user has to change something, rather than wait.
 	Failed bool
-	// Lost means that what others could be harmed by is withdrawn: the AppProject, the Trigger and the listener's access.
+	// Lost means that what others could be harmed by is withdrawn: the AppProject and the access to it, the Trigger and the
+	// listener's access.
 	Lost bool
 }
 
 func (v verdict) proceeds() bool { return v.Reason == "" }
+
+// misnamed means that the pipeline may not have its name.
+func (v verdict) misnamed() bool { return v.Reason == reasonReserved || v.Reason == reasonNameConflict }
 
 const (
 	reasonInvalidSpec  = "InvalidSpec"
@@ -39,7 +43,7 @@ func judgeBinding(seen *object.Observed, cfg *settings.Settings, spec v1alpha1.R
 	conflict := globConflict(seen, n)
 	switch {
 	case reserved != "":
-		return verdict{Reason: reasonReserved, Message: reserved, Failed: true}
+		return verdict{Reason: reasonReserved, Message: reserved, Failed: true, Lost: true}
 	case !approved(cfg, spec.RepoOrg):
 		return verdict{
 			Reason: reasonNotApproved, Failed: true, Lost: true,
@@ -54,9 +58,12 @@ func judgeBinding(seen *object.Observed, cfg *settings.Settings, spec v1alpha1.R
 		return verdict{Reason: reasonInvalidSpec, Message: strings.Join(problems, "; "), Failed: true}
 	case org.Waiting != "":
 		return verdict{Reason: reasonOrganization, Message: "waiting for " + org.Waiting}
-	default:
-		return verdict{}
 	}
+	// Asked last, and so only in the run that would make the first object.
+	if taken := covered(seen, n); taken != "" {
+		return verdict{Reason: reasonNameConflict, Message: taken, Failed: true}
+	}
+	return verdict{}
 }
 
 // reservedBy tells which setting reserves a name, or a name that the pipeline could deploy to.

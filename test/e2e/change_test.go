@@ -1,18 +1,26 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"aphex.io/platform/docs/pages"
 	"aphex.io/platform/test/controlplane"
 	"aphex.io/platform/test/github"
 )
@@ -203,6 +211,109 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	cp.await(t, itsConnector, image(usual))
 	cp.awaitPhase(t, org, "Active")
 	cp.awaitPhase(t, bindings[0], "Ready")
+}
+
+// Argo CD moves, and a name is reserved, when a pipeline has all that it needs. The settings hold for all claims, so that this
+// test has the platform for itself.
+func TestSettingsTakeAndMoveWhatIsInArgoCD(t *testing.T) {
+	namespace := cp.namespace(t, "e2e-moving-argocd")
+	cp.namespace(t, "argocd-moved")
+	_, bindings := cp.tenant(t, namespace, "moving-argocd", "freight")
+	binding := bindings[0]
+	in := func(namespace string) []ref {
+		return []ref{
+			refTo("AppProject %s/freight", namespace), refTo("Role %s/freight-argocd-access", namespace), refTo("RoleBinding %s/freight-argocd-access", namespace),
+		}
+	}
+	isIn := func(there, gone string) {
+		t.Helper()
+		for _, r := range in(gone) {
+			cp.awaitGone(t, r)
+		}
+		cp.awaitPhase(t, binding, "Ready")
+		for _, r := range in(there) {
+			cp.see(t, r)
+		}
+	}
+
+	settings := cp.settings(t, map[string]any{"argocd": map[string]any{"namespace": "argocd-moved"}})
+	isIn("argocd-moved", "argocd")
+	cp.patch(t, settings, "data: {argocd: {namespace: argocd-nowhere}}")
+	cp.awaitCondition(t, binding, "AppProjectReady", "False NamespaceNotFound", "argocd-nowhere")
+	for _, r := range in("argocd-moved") {
+		cp.see(t, r)
+	}
+	cp.patch(t, settings, "data: {argocd: {namespace: argocd}}")
+	isIn("argocd", "argocd-moved")
+
+	cp.patch(t, settings, `data: {reservedNamespaces: ["freight-*"]}`)
+	cp.awaitPhase(t, binding, "Failed", "freight could deploy to freight-*, which setting reservedNamespaces reserves")
+	for _, condition := range []string{"NamespaceReady", "AppProjectReady", "TriggerReady"} {
+		cp.awaitCondition(t, binding, condition, "False NameReserved")
+	}
+	for _, r := range append(in("argocd"), "Trigger org-moving-argocd/freight-trigger") {
+		cp.awaitGone(t, r)
+	}
+	cp.see(t, "Namespace freight")
+	cp.remove(t, settings)
+	cp.awaitPhase(t, binding, "Ready")
+	for _, r := range append(in("argocd"), "Trigger org-moving-argocd/freight-trigger") {
+		cp.see(t, r)
+	}
+}
+
+// Terraform's state goes with a pipeline's namespace; docs/operations.md tells how to take it along.
+func TestTerraformsStateIsTakenAlong(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-state")
+	cp.tenant(t, namespace, "state", "state-before")
+	// Terraform writes it so, see https://developer.hashicorp.com/terraform/language/backend/kubernetes.
+	states := map[string]string{"default": "the state", "staging": "another state"}
+	for workspace, state := range states {
+		var zipped bytes.Buffer
+		w := gzip.NewWriter(&zipped)
+		_, err := w.Write([]byte(state))
+		require.NoError(t, errors.Join(err, w.Close()))
+		_, err = cp.kube.CoreV1().Secrets("state-before").Create(t.Context(), &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: "tfstate-" + workspace + "-state-before", Labels: stateLabels(workspace, "state-before")},
+			Data:       map[string][]byte{"tfstate": zipped.Bytes()},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+
+	blocks, err := pages.Blocks(cp.Root(), "docs/operations.md")
+	require.NoError(t, err)
+	i := slices.IndexFunc(blocks, func(b pages.Block) bool { return strings.Contains(b.Text, "-l tfstate=true") })
+	require.GreaterOrEqual(t, i, 0)
+	names, rest, _ := strings.Cut(blocks[i].Text, "\n")
+	require.Contains(t, names, "namespace=")
+	blocks[i].Text = "namespace=e2e-state claim=state-before before=state-before after=state-after\n" + rest
+	dir := t.TempDir()
+	claim, err := repoBinding(namespace, "state", "state-after", with("suspend", true)).MarshalJSON()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "repobinding.yaml"), claim, 0o600))
+	cp.cleanUp(t, "RepoBinding e2e-state/state-after")
+	cp.runCommands(t, blocks[i], dir)
+
+	cp.missing(t, "Namespace state-before")
+	for workspace, state := range states {
+		secret, err := cp.kube.CoreV1().Secrets("state-after").Get(t.Context(), "tfstate-"+workspace+"-state-after", metav1.GetOptions{})
+		require.NoError(t, err)
+		require.Equal(t, stateLabels(workspace, "state-after"), secret.Labels)
+		r, err := gzip.NewReader(bytes.NewReader(secret.Data["tfstate"]))
+		require.NoError(t, err)
+		kept, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Equal(t, state, string(kept))
+	}
+	cp.await(t, "Trigger org-state/state-after-trigger", func(*object) error { return nil })
+}
+
+// stateLabels are those by which Terraform finds the state of a workspace.
+func stateLabels(workspace, suffix string) map[string]string {
+	return map[string]string{
+		"tfstate": "true", "tfstateWorkspace": workspace, "tfstateSecretSuffix": suffix, "app.kubernetes.io/managed-by": "terraform",
+	}
 }
 
 // All organizations move to another domain, as docs/operations.md tells, and then one of them back. The settings hold for all

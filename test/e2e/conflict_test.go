@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestAPipelineNameBelongsToWhoHadItFirst(t *testing.T) {
@@ -92,4 +94,43 @@ func TestPipelinesDoNotDeployIntoOtherOrganizations(t *testing.T) {
 		cp.missing(t, refTo("Namespace %s", refused))
 		cp.missing(t, refTo("AppProject argocd/%s", refused))
 	}
+}
+
+// Nor may they be namespaces that are no pipeline's, if they are there first.
+func TestPipelinesDoNotDeployIntoNamespacesThatAreThere(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-covered")
+	cp.tenant(t, namespace, "covered-one")
+	cp.tenant(t, namespace, "covered-two")
+	cp.namespace(t, "depot-system")
+	theirs := cp.create(t, &object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{
+		"name": "vault-data", "labels": map[string]any{"aphex.dev/org": "covered-one"},
+	}}})
+
+	depot := cp.create(t, repoBinding(namespace, "covered-two", "depot"))
+	vault := cp.create(t, repoBinding(namespace, "covered-two", "vault"))
+	cp.awaitPhase(t, depot, "Failed", "the namespace depot-system is there without the label aphex.dev/org=covered-two")
+	cp.awaitPhase(t, vault, "Failed", "the namespace vault-data is there")
+	cp.awaitCondition(t, depot, "NamespaceReady", "False NameConflict", "depot-system")
+	for _, refused := range []ref{depot, vault} {
+		require.Empty(t, cp.composed(t, refused))
+	}
+
+	// Nobody has to touch the claims once nothing is in the way.
+	cp.remove(t, "Namespace depot-system")
+	cp.awaitPhase(t, depot, "Ready")
+	cp.patch(t, theirs, "metadata: {labels: {aphex.dev/org: covered-two}}")
+	cp.awaitPhase(t, vault, "Ready")
+
+	// What Argo CD makes for a pipeline is in nobody's way, not even if the pipeline's own namespace has to be made again.
+	cp.namespace(t, "depot-staging")
+	before := cp.see(t, "Namespace depot").GetUID()
+	require.NoError(t, cp.client("Namespace depot").Delete(t.Context(), "depot", metav1.DeleteOptions{}))
+	cp.await(t, "Namespace depot", func(o *object) error {
+		if o.GetUID() == before {
+			return errors.New("it is not gone yet")
+		}
+		return nil
+	})
+	cp.awaitPhase(t, depot, "Ready")
 }

@@ -128,6 +128,39 @@ spec: {template: {ref: others}}`,
 	}
 }
 
+// An Application of a pipeline's name may be the platform's. The pipeline watches it only in the project that is the pipeline's.
+func TestAPipelineWatchesApplicationsOfItsProjectOnly(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-watching")
+	const theirs = ref("Application argocd/watching-app")
+	application := &object{}
+	require.NoError(t, yaml.UnmarshalStrict([]byte(`
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: watching-app, namespace: argocd}
+spec:
+  project: default
+  source: {repoURL: "https://github.com/example/platform", path: secret}
+  destination: {server: "https://kubernetes.default.svc", namespace: default}
+`), &application.Object))
+	cp.create(t, application)
+	_, bindings := cp.tenant(t, namespace, "watching", "watching-app")
+	watches := func(want ...any) {
+		t.Helper()
+		cp.await(t, "Role argocd/watching-app-argocd-access", func(o *object) error {
+			return same(want, list(o, "rules")[0]["resources"])
+		})
+	}
+
+	watches("appprojects")
+	cp.awaitCondition(t, bindings[0], "AppProjectReady", "False Taken", string(theirs)+" exists and is in project default")
+	cp.patch(t, theirs, "spec: {project: watching-app}")
+	watches("applications", "appprojects")
+	cp.awaitCondition(t, bindings[0], "AppProjectReady", "True Available")
+	cp.patch(t, theirs, "spec: {project: default}")
+	watches("appprojects")
+}
+
 // stays checks for a while, and returns the first thing that is wrong.
 func stays(t *testing.T, while time.Duration, check func(context.Context) error) error {
 	t.Helper()

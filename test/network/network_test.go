@@ -27,6 +27,8 @@ import (
 const (
 	organizationGolden = "../../functions/organization/testdata/everything-is-ready/want.yaml"
 	pipelineGolden     = "../../functions/repobinding/testdata/fresh/settled.yaml"
+	// settingsGolden is a pipeline where the settings name a DNS server that is no pod of kube-system.
+	settingsGolden = "../../functions/repobinding/testdata/settings-of-the-platform/settled.yaml"
 )
 
 // composed is what the tests need of a golden file.
@@ -74,7 +76,7 @@ type world struct {
 }
 
 // newWorld has an organization with its listener and connector, two pipelines of different organizations, and others.
-func newWorld(t *testing.T, enforced bool) *world {
+func newWorld(t *testing.T, pipelineGolden string, enforced bool) *world {
 	t.Helper()
 	w := &world{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), addresses: map[string][]string{}}
 	core := w.factory.Core().V1()
@@ -202,6 +204,7 @@ var flows = map[string]flow{
 	"a pipeline to the end of 100.64/10":                       {from: "my-app/build", to: "100.127.255.255", port: 443},
 	"a pipeline to the metadata service":                       {from: "my-app/build", to: "169.254.169.254", port: 80},
 	"a pipeline to another link-local address":                 {from: "my-app/build", to: "169.254.170.2", port: 80},
+	"a pipeline to a DNS server that no setting names":         {from: "my-app/build", to: "169.254.20.10", port: 53, protocol: corev1.ProtocolUDP},
 	"a pipeline to loopback":                                   {from: "my-app/build", to: "127.0.0.1", port: 10250},
 	"a pipeline to Oracle's metadata service":                  {from: "my-app/build", to: "192.0.0.192", port: 80},
 	"a pipeline to multicast":                                  {from: "my-app/build", to: "224.0.0.251", port: 5353, protocol: corev1.ProtocolUDP},
@@ -232,13 +235,31 @@ var flows = map[string]flow{
 }
 
 func TestTheNetworkPoliciesLetThroughWhatIsMeant(t *testing.T) {
-	enforced, open := newWorld(t, true), newWorld(t, false)
+	enforced, open := newWorld(t, pipelineGolden, true), newWorld(t, pipelineGolden, false)
 	for name, f := range flows {
 		t.Run(name, func(t *testing.T) {
 			for _, six := range families(enforced, f) {
 				require.Equal(t, f.passes, enforced.passes(t, f, six), "over IPv6: %t", six)
 				require.True(t, open.passes(t, f, six), "it is not the policies that refuse it")
 			}
+		})
+	}
+}
+
+func TestDNSServersOfTheSettingsAreAskedForNamesAlone(t *testing.T) {
+	w := newWorld(t, settingsGolden, true)
+	for name, f := range map[string]flow{
+		"over UDP":                  {to: "169.254.20.10", port: 53, protocol: corev1.ProtocolUDP, passes: true},
+		"over TCP":                  {to: "169.254.20.10", port: 53, passes: true},
+		"beside those in pods":      {to: "kube-system/coredns", port: 53, protocol: corev1.ProtocolUDP, passes: true},
+		"not at another port":       {to: "169.254.20.10", port: 80},
+		"not at another address":    {to: "169.254.20.11", port: 53, protocol: corev1.ProtocolUDP},
+		"not at a metadata service": {to: "169.254.169.254", port: 53, protocol: corev1.ProtocolUDP},
+		"not in a blocked range":    {to: "198.51.100.9", port: 443},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.from = "my-app/build"
+			require.Equal(t, f.passes, w.passes(t, f, false))
 		})
 	}
 }

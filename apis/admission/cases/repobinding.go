@@ -11,7 +11,8 @@ func repoBindings() []Case {
 		owner        = "must be a GitHub organization or user in lower case, without https://github.com/: letters, digits and hyphens"
 		repository   = "must be a GitHub repository in lower case, without owner and without .git: letters, digits and hyphens"
 		label        = "must be a DNS label: lower-case letters, digits and hyphens, starting and ending with a letter or digit"
-		changed      = "cannot be changed; delete this RepoBinding and create another"
+		changed      = "cannot be changed; delete this RepoBinding and create another, but save Terraform's state first: it goes with the " +
+			"namespace, see docs/operations.md"
 	)
 	claims := []Case{
 		{Name: "a binding as its documentation has it"},
@@ -24,6 +25,7 @@ func repoBindings() []Case {
 		{Name: "a pipeline name of 46 characters", Patch: spec("pipelineName", strings.Repeat("p", 46))},
 		{Name: "a pipeline name that only looks like the platform's kube- names", Patch: spec("pipelineName", "kubeflow")},
 		{Name: "a pipeline name that only looks like the platform's org- names", Patch: spec("pipelineName", "organizer")},
+		{Name: "a pipeline name that only looks like those of people's namespaces", Patch: spec("pipelineName", "teams-of-users")},
 		{Name: "a pipeline name below a reserved one", Patch: spec("pipelineName", "argocd-demo")},
 		{Name: "a pipeline name that starts with platform", Patch: spec("pipelineName", "platform-docs")},
 		{Name: "a template of the catalog that admission cannot know", Patch: spec("templateRef", "run-pipeline-v9")},
@@ -90,6 +92,13 @@ func repoBindings() []Case {
 			Name:  fmt.Sprintf("the pipeline name %s, whose destinations %s-* are others'", prefix, prefix),
 			Patch: spec("pipelineName", prefix),
 			Want:  "would open the platform's own namespaces, since a pipeline may deploy to <pipelineName>-*; choose a name other than auth,",
+		})
+	}
+	for _, name := range []string{"team-red", "user-alice"} {
+		claims = append(claims, Case{
+			Name:  fmt.Sprintf("the pipeline name %s, which is like the namespaces that people claim in", name),
+			Patch: spec("pipelineName", name),
+			Want:  "is where people have their claims; choose a name that does not start with team- or user-",
 		})
 	}
 	composites := []Case{

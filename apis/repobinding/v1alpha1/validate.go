@@ -52,8 +52,8 @@ var (
 		strings.Join(reservedNames, ", ")
 )
 
-// Validate repeats the rules of the XRD, except that fields do not change: nothing if the spec is good, else what is
-// wrong, sorted by path.
+// Validate repeats the rules of the XRD, except that fields do not change, and what only a new spec may not have: nothing if
+// the spec is good, else what is wrong, sorted by path.
 func (s RepoBindingSpec) Validate() []string {
 	var p rules.Problems
 	p.Text("spec.aphexOrg", s.AphexOrg, 59, rules.DNSLabel,

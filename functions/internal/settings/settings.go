@@ -117,6 +117,9 @@ type Tenant struct {
 	DefaultRequest map[string]string `json:"defaultRequests"`
 	// BlockedCIDRs are addresses that pipelines may not reach, beside the built-in private and metadata ranges.
 	BlockedCIDRs []string `json:"blockedCIDRs"`
+
+	// DNSServers are addresses that pipelines may ask for names, beside the pods of kube-system, also where BlockedCIDRs has them.
+	DNSServers []string `json:"dnsServers"`
 }
 
 // Integrations switches off what a platform does without. One that is on but not installed is reported.
@@ -247,6 +250,11 @@ func (s *Settings) validate() field.ErrorList {
 	for i, cidr := range s.Tenant.BlockedCIDRs {
 		if _, _, err := net.ParseCIDR(cidr); err != nil {
 			bad(tenant.Child("blockedCIDRs").Index(i), cidr, "must be a range such as 203.0.113.0/24")
+		}
+	}
+	for i, cidr := range s.Tenant.DNSServers {
+		if _, _, err := net.ParseCIDR(cidr); err != nil {
+			bad(tenant.Child("dnsServers").Index(i), cidr, "must be a range such as 169.254.20.10/32")
 		}
 	}
 	return errs

@@ -49,6 +49,7 @@ tenant:
   defaultLimits: {cpu: 500m, memory: 512Mi}
   defaultRequests: {cpu: 100m, memory: 128Mi}
   blockedCIDRs: null
+  dnsServers: null
 integrations: {tekton: true, argocd: true, externalSecrets: true, cloudflare: true, configSync: true}
 `
 	wantJSON, err := yaml.YAMLToJSON([]byte(want))
@@ -85,6 +86,7 @@ tenant:
   defaultLimits: {cpu: "1"}
   defaultRequests: {memory: 1Gi}
   blockedCIDRs: [203.0.113.0/24, "2001:db8::/32"]
+  dnsServers: [169.254.20.10/32]
 integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare: false, configSync: false}`))
 	require.NoError(t, err)
 	require.Equal(t, &settings.Settings{
@@ -108,6 +110,7 @@ integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare:
 			DefaultLimits:  map[string]string{"cpu": "1", "memory": "512Mi"},
 			DefaultRequest: map[string]string{"cpu": "100m", "memory": "1Gi"},
 			BlockedCIDRs:   []string{"203.0.113.0/24", "2001:db8::/32"},
+			DNSServers:     []string{"169.254.20.10/32"},
 		},
 	}, s)
 }
@@ -166,6 +169,7 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 		"a default limit that is no quantity":              {`tenant: {defaultLimits: {cpu: ""}}`, `data.tenant.defaultLimits[cpu]: Invalid value: ""`},
 		"a default request that is no quantity":            {`tenant: {defaultRequests: {memory: 1GB}}`, `data.tenant.defaultRequests[memory]: Invalid value: "1GB"`},
 		"an address for a range":                           {"tenant: {blockedCIDRs: [203.0.113.7]}", `data.tenant.blockedCIDRs[0]: Invalid value: "203.0.113.7": must be a range such as 203.0.113.0/24`},
+		"an address for a range of DNS servers":            {"tenant: {dnsServers: [169.254.20.10]}", `data.tenant.dnsServers[0]: Invalid value: "169.254.20.10": must be a range such as 169.254.20.10/32`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
