@@ -22,7 +22,12 @@ import (
 var idPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // external is one DNSRecord's way to Cloudflare during one reconcile.
-type external struct{ *controller.Task }
+type external struct {
+	*controller.Task
+
+	// astray says that the record was seen not to lead from the wanted name to the wanted place.
+	astray bool
+}
 
 // Observe finds the object's record and compares it with what is wanted.
 func (e *external) Observe(ctx context.Context, cr *v1alpha1.DNSRecord) (managed.ExternalObservation, error) {
@@ -57,7 +62,7 @@ func (e *external) Observe(ctx context.Context, cr *v1alpha1.DNSRecord) (managed
 		if err != nil {
 			return managed.ExternalObservation{}, err
 		}
-		drift = Drift(want, r.RecordSpec)
+		drift, e.astray = Drift(want, r.RecordSpec), !Leads(want, r.RecordSpec)
 	}
 	setStatus(&cr.Status.AtProvider, r)
 	cr.SetConditions(xpv2.Available())
@@ -166,9 +171,14 @@ func (e *external) adopt(ctx context.Context, cr *v1alpha1.DNSRecord, zone strin
 	return r, nil
 }
 
-// Update makes the record as wanted, once Cloudflare says that it still is ours.
+// Update makes the record as wanted, once Cloudflare says that it still is ours. If that fails, the object is ready only as
+// far as the record is of use as it is: with another comment or TTL, but not with another name or target.
 func (e *external) Update(ctx context.Context, cr *v1alpha1.DNSRecord) (managed.ExternalUpdate, error) {
-	return managed.ExternalUpdate{}, e.update(ctx, cr)
+	err := e.update(ctx, cr)
+	if err != nil && e.astray {
+		cr.SetConditions(xpv2.Unavailable().WithMessage(err.Error()))
+	}
+	return managed.ExternalUpdate{}, err
 }
 
 func (e *external) update(ctx context.Context, cr *v1alpha1.DNSRecord) error {

@@ -202,7 +202,8 @@ func (e *external) adopt(ctx context.Context, cr *v1alpha1.Tunnel, account strin
 }
 
 // Update renames the tunnel or replaces its secret. It asks Cloudflare for the secret first: that proves the tunnel ours,
-// and tells whether an earlier attempt already replaced it.
+// and tells whether an earlier attempt already replaced it. If it fails, the tunnel stays ready: it serves under either name,
+// and connections outlive their secret. Only one that turns out to be somebody else's is not.
 func (e *external) Update(ctx context.Context, cr *v1alpha1.Tunnel) (managed.ExternalUpdate, error) {
 	account, err := e.account(cr)
 	if err != nil {
@@ -213,6 +214,9 @@ func (e *external) Update(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ext
 		return managed.ExternalUpdate{}, err
 	}
 	mark, c, err := e.own(ctx, cr, t)
+	if conflict := (*controller.ConflictError)(nil); errors.As(err, &conflict) {
+		cr.SetConditions(xpv2.Unavailable().WithMessage(conflict.Message))
+	}
 	if err != nil {
 		return managed.ExternalUpdate{}, err
 	}
