@@ -2,6 +2,7 @@ package behaviour_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -125,6 +126,51 @@ func TestDeletionWaitsForACredentialThatWorks(t *testing.T) {
 			w.later(time.Minute)
 			w.settle()
 			w.requireNothing()
+		})
+	}
+}
+
+// All of them are refused, and ask why.
+func TestATokenThatDoesNotDoCostsFewRequestsForManyRecords(t *testing.T) {
+	const count = 40
+	for name, c := range map[string]struct {
+		spoil func(*world)
+		want  string
+	}{
+		"it was revoked": {
+			func(w *world) { w.sim.SetToken(cloudflaretest.Token{Value: token, Disabled: true}) }, "the API token does not work"},
+		"it lost a permission": {
+			func(w *world) { w.sim.AddToken(token, cloudflaretest.ZoneRead) }, "its API token lacks Zone / DNS / Edit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTimelessWorld(t)
+				for i := range count {
+					w.create(newRecord(func(r *v1alpha1.DNSRecord) {
+						r.Name = fmt.Sprint("acme-", i)
+						r.Spec.ForProvider.Name = r.Name + ".example.com"
+						r.Spec.ForProvider.TunnelRef, r.Spec.ForProvider.Content = nil, new("x.example.net")
+					}))
+				}
+				w.settle()
+				require.Len(t, w.sim.Records(zone), count)
+				time.Sleep(2 * time.Minute)
+				c.spoil(w)
+				w.sim.ResetCalls()
+				w.reconcile()
+				for _, r := range w.records() {
+					require.Contains(t, told(&r, condition.TypeAuthorized), c.want)
+				}
+				require.LessOrEqual(t, len(w.sim.Calls()), 10)
+
+				// Nor do the later tries of all of them use up the budget.
+				w.sim.ResetCalls()
+				for range 5 {
+					time.Sleep(time.Minute)
+					w.reconcile()
+				}
+				require.LessOrEqual(t, len(w.sim.Calls()), 5*10)
+			})
 		})
 	}
 }

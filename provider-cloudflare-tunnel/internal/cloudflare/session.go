@@ -21,6 +21,8 @@ type Session struct {
 	tunnels  map[string]*view[Tunnel]
 	records  map[string]*view[Record]
 	batchers map[string]*batcher
+	// doubted is when the good news about the token were last given up.
+	doubted time.Time
 
 	zones       memo[Zone]
 	verified    memo[struct{}]
@@ -90,13 +92,24 @@ func (s *Session) batchWindow() time.Duration {
 	return s.options.BatchWindow * time.Duration(1+s.limiter.used())
 }
 
-// fail names the operation in an error. What is known about the token is asked again after it was refused.
+// fail names the operation in an error.
 func (s *Session) fail(op string, err error) error {
 	if errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden) {
-		s.verified.forget()
-		s.permissions.forget()
+		s.doubtToken()
 	}
 	return asError(op, err)
+}
+
+// doubtToken is for a refusal: what was good about the token is asked again. All objects that the token serves are refused one
+// after the other and ask why, so they share what is found out, for as long as bad news hold.
+func (s *Session) doubtToken() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); s.doubted.IsZero() || now.Sub(s.doubted) >= keepBad {
+		s.doubted = now
+		s.verified.forgetGood()
+		s.permissions.forgetGood()
+	}
 }
 
 // CreateTunnel implements API.
