@@ -5,6 +5,7 @@ import (
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -100,4 +101,30 @@ func TestANamespacedProviderConfigIsCheckedToo(t *testing.T) {
 	w.look(config)
 	require.Contains(t, told(see(w, config), condition.TypeAuthorized), "Secret org-acme/cloudflare does not exist")
 	require.Contains(t, w.events.String(), "NoToken")
+}
+
+func TestAProviderConfigTellsWhichTokenItsConditionIsAbout(t *testing.T) {
+	w := newWorld(t)
+	w.look(defaultConfig())
+	require.Equal(t, see(w, credentials()).ResourceVersion, see(w, defaultConfig()).Status.CheckedSecretVersion)
+	for name, c := range map[string]struct {
+		data, want string
+	}{
+		"one that does too":      {"another", "True"},
+		"one that does not":      {"unknown", "False: ClusterProviderConfig default: verify API token: the API token does not work"},
+		"one that cannot be one": {"two words", "False: ClusterProviderConfig default: the API token in Secret crossplane-system/cloudflare"},
+		"none":                   {"", "False: ClusterProviderConfig default: Secret crossplane-system/cloudflare has no API token under the key token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.sim.AddToken("another", cloudflaretest.AllPermissions...)
+			given := change(w, credentials(), func(s *corev1.Secret) { s.Data = map[string][]byte{"token": []byte(c.data)} })
+			require.NotEqual(t, given.ResourceVersion, see(w, defaultConfig()).Status.CheckedSecretVersion, "before it was checked")
+			w.look(defaultConfig())
+			require.Equal(t, given.ResourceVersion, see(w, defaultConfig()).Status.CheckedSecretVersion)
+			require.Contains(t, told(see(w, defaultConfig()), condition.TypeAuthorized), c.want)
+		})
+	}
+	w.delete(credentials())
+	w.look(defaultConfig())
+	require.Empty(t, see(w, defaultConfig()).Status.CheckedSecretVersion)
 }
