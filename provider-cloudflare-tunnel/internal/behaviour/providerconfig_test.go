@@ -1,11 +1,14 @@
 package behaviour_test
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -127,4 +130,33 @@ func TestAProviderConfigTellsWhichTokenItsConditionIsAbout(t *testing.T) {
 	w.delete(credentials())
 	w.look(defaultConfig())
 	require.Empty(t, see(w, defaultConfig()).Status.CheckedSecretVersion)
+}
+
+func TestATokenIsCheckedAlthoughAUsageCannotBeCounted(t *testing.T) {
+	w := newWorld(t)
+	w.create(newTunnel())
+	w.settle()
+	usages := &v1alpha1.ProviderConfigUsageList{}
+	require.NoError(t, w.store.List(t.Context(), usages))
+	require.Len(t, usages.Items, 1)
+	change(w, &usages.Items[0], func(u *v1alpha1.ProviderConfigUsage) { u.OwnerReferences = nil })
+	w.provider.life.refuseDeletion(func(o client.Object) error {
+		return kerrors.NewForbidden(v1alpha1.GroupVersion.WithResource("providerconfigusages").GroupResource(), o.GetName(), errors.New("no right to delete"))
+	})
+
+	w.look(defaultConfig())
+	require.Equal(t, "True", told(see(w, defaultConfig()), condition.TypeAuthorized))
+	require.Equal(t, 30*time.Second, w.nextLookAtConfig())
+	w.delete(credentials())
+	w.look(defaultConfig())
+	require.Equal(t, condition.ReasonNoToken, see(w, defaultConfig()).GetCondition(condition.TypeAuthorized).Reason)
+	require.Equal(t, 10*time.Second, w.nextLookAtConfig(), "the sooner of both")
+}
+
+// nextLookAtConfig is how long after a round the provider config is looked at again.
+func (w *world) nextLookAtConfig() time.Duration {
+	w.t.Helper()
+	result, err := w.provider.clusterConfigs.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(defaultConfig())})
+	require.NoError(w.t, err)
+	return result.RequeueAfter
 }

@@ -87,11 +87,27 @@ type reconciler struct {
 	newConfig func() config
 }
 
-// Reconcile counts, then checks the token.
+// Reconcile counts, then checks the token, also where not all could be counted: a usage whose owner references a restore took
+// away is to be deleted, which Crossplane gives no provider the right to do.
 func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	if result, err := r.counter.Reconcile(ctx, req); err != nil || !result.IsZero() {
-		return result, err
+	counted, err := r.counter.Reconcile(ctx, req)
+	if err != nil {
+		return counted, err
 	}
+	checked, err := r.tell(ctx, req)
+	return sooner(counted, checked), err
+}
+
+// sooner is the earlier of two next looks, as far as there is one.
+func sooner(a, b reconcile.Result) reconcile.Result {
+	if b.IsZero() || (!a.IsZero() && a.RequeueAfter < b.RequeueAfter) {
+		return a
+	}
+	return b
+}
+
+// tell checks the token and writes down what came of it.
+func (r *reconciler) tell(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	c := r.newConfig()
 	if err := r.Kube.Get(ctx, req.NamespacedName, c); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
