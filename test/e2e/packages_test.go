@@ -128,6 +128,25 @@ func TestInstalledAsPackages(t *testing.T) {
 			c.await(t, claim, isReady)
 		}
 	}))
+	require.True(t, t.Run("a record whose zone was removed at Cloudflare is let go as the pages tell", func(t *testing.T) {
+		const id, record = "0123456789abcdef0123456789abcdef", ref("DNSRecord platform-system/of-a-zone-that-goes")
+		require.NoError(t, c.Cloudflare().AddZone(t.Context(), controlplane.CloudflareAccount, id, "removed.example"))
+		require.NoError(t, c.Apply(t.Context(), `
+apiVersion: cloudflare.aphex.io/v1alpha1
+kind: DNSRecord
+metadata: {namespace: platform-system, name: of-a-zone-that-goes}
+spec: {forProvider: {type: CNAME, zone: removed.example, name: www.removed.example, content: www.example.com}}
+`))
+		c.await(t, record, isReady)
+		require.NoError(t, c.Cloudflare().RemoveZone(t.Context(), id))
+		c.kubectl(t, "delete", "--wait=false", "dnsrecord", record.name(), "-n", "platform-system")
+		c.await(t, record, func(o *object) error {
+			_, _, message := condition(o, "Synced")
+			return contains(message, "is not at Cloudflare any more")
+		})
+		c.follow(t, "let-go", released)
+		c.awaitGone(t, record)
+	}))
 	require.True(t, t.Run("an example is rendered without Docker", func(t *testing.T) {
 		c.follow(t, "render", released)
 	}))

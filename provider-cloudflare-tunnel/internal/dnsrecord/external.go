@@ -31,11 +31,7 @@ type external struct {
 
 // Observe finds the object's record and compares it with what is wanted.
 func (e *external) Observe(ctx context.Context, cr *v1alpha1.DNSRecord) (managed.ExternalObservation, error) {
-	zone, err := e.zone(ctx, cr)
-	if err != nil {
-		return managed.ExternalObservation{}, err
-	}
-	r, err := e.find(ctx, cr, zone)
+	r, err := e.seek(ctx, cr)
 	if errors.Is(err, cloudflare.ErrNotFound) {
 		return managed.ExternalObservation{}, e.Absent(ctx, cr, func() error {
 			_, err := target(ctx, e.Kube, cr)
@@ -81,6 +77,32 @@ func (e *external) want(ctx context.Context, cr *v1alpha1.DNSRecord, r cloudflar
 	}
 	content, err := target(ctx, e.Kube, cr)
 	return Want(cr, content), err
+}
+
+// seek finds the object's record in its zone, or in the one that has taken the place of a zone that Cloudflare has no more: a
+// zone that is removed takes its records along, and has another id once it is added again.
+func (e *external) seek(ctx context.Context, cr *v1alpha1.DNSRecord) (cloudflare.Record, error) {
+	zone, err := e.zone(ctx, cr)
+	if err != nil {
+		return cloudflare.Record{}, err
+	}
+	r, err := e.find(ctx, cr, zone)
+	if !errors.Is(err, cloudflare.ErrInvalid) {
+		return r, err
+	}
+	if _, unknown := e.API.FindZone(ctx, zone); !errors.Is(unknown, cloudflare.ErrInvalid) {
+		return r, err
+	}
+	again, err := e.wantedZone(ctx, cr)
+	if missing := (*settings.Error)(nil); errors.As(err, &missing) || again == zone {
+		err = fmt.Errorf("zone %s, in which the record was, is not at Cloudflare any more; add the zone there again, or let go of the record by "+
+			"taking Delete out of spec.managementPolicies", zone)
+		cr.SetConditions(xpv2.Unavailable().WithMessage(err.Error()))
+	}
+	if err != nil {
+		return cloudflare.Record{}, err
+	}
+	return e.find(ctx, cr, again)
 }
 
 // find reads the object's record: by its id, else by its name. Of several of that name, one that carries the object's mark
@@ -222,9 +244,17 @@ func (e *external) Delete(ctx context.Context, cr *v1alpha1.DNSRecord) error {
 
 // zone is the id of the zone where the object's record is, or is to be made. A record does not move, so what was seen comes first.
 func (e *external) zone(ctx context.Context, cr *v1alpha1.DNSRecord) (string, error) {
-	if e.Zone = cr.Status.AtProvider.ZoneID; e.Zone != "" {
+	if e.Zone == "" {
+		e.Zone = cr.Status.AtProvider.ZoneID
+	}
+	if e.Zone != "" {
 		return e.Zone, nil
 	}
+	return e.wantedZone(ctx, cr)
+}
+
+// wantedZone is the id of the zone that the object or its provider config names, which holds the object's name.
+func (e *external) wantedZone(ctx context.Context, cr *v1alpha1.DNSRecord) (string, error) {
 	zone := e.Settings.Zone
 	if cr.Spec.ForProvider.Zone != nil {
 		zone = *cr.Spec.ForProvider.Zone
@@ -240,11 +270,19 @@ func (e *external) zone(ctx context.Context, cr *v1alpha1.DNSRecord) (string, er
 	if err != nil {
 		return "", fmt.Errorf("find zone %s: %w", zone, err)
 	}
-	if name := cr.Spec.ForProvider.Name; !InZone(name, z.Name) && !meta.WasDeleted(cr) {
-		return "", fmt.Errorf("%s is not in zone %s; choose a name that ends in .%s", name, z.Name, z.Name)
+	if err := within(cr, z); err != nil {
+		return "", err
 	}
 	e.Zone = z.ID
 	return z.ID, nil
+}
+
+// within refuses a name outside of the zone: Cloudflare takes it for one without the zone's, and adds that.
+func within(cr *v1alpha1.DNSRecord, z cloudflare.Zone) error {
+	if name := cr.Spec.ForProvider.Name; !InZone(name, z.Name) && !meta.WasDeleted(cr) {
+		return fmt.Errorf("%s is not in zone %s; choose a name that ends in .%s", name, z.Name, z.Name)
+	}
+	return nil
 }
 
 func judge(cr *v1alpha1.DNSRecord, r cloudflare.Record) ownership.Verdict {
