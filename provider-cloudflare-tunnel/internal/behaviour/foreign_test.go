@@ -1,6 +1,8 @@
 package behaviour_test
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -284,6 +286,39 @@ func TestARecordThatCannotBeMovedIsNotReady(t *testing.T) {
 			require.Equal(t, moved, w.sim.Records(zone)[0].Name)
 		})
 	}
+}
+
+func TestARecordIsNotRenamedOutOfItsZone(t *testing.T) {
+	w := up(t)
+	change(w, newRecord(), func(r *v1alpha1.DNSRecord) { r.Spec.ForProvider.Name = "acme.example.org" })
+	w.rounds(4)
+	const want = "acme.example.org is not in zone example.com; choose a name that ends in .example.com"
+	require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), want)
+	require.Equal(t, "False: "+want, told(see(w, newRecord()), xpv2.TypeReady))
+	require.Equal(t, host, w.sim.Records(zone)[0].Name)
+	require.Zero(t, w.sim.Count("record.patch"))
+}
+
+func TestARecordThatGotAnotherNameIsNotReady(t *testing.T) {
+	const asked, got = "acme.new.example.com", "acme.new.example.com.example.com"
+	w := up(t)
+	network := w.network
+	w.network = roundTripper(func(r *http.Request) (*http.Response, error) {
+		answer, err := network.RoundTrip(r)
+		if err != nil || r.Method != http.MethodPatch {
+			return answer, err
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body = io.NopCloser(bytes.NewReader(bytes.ReplaceAll(body, []byte(asked), []byte(got))))
+		answer.ContentLength = -1
+		return answer, err
+	})
+	w.restart()
+	change(w, newRecord(), func(r *v1alpha1.DNSRecord) { r.Spec.ForProvider.Name = asked })
+	w.rounds(4)
+	const want = "the record got the name " + got + " at Cloudflare instead of " + asked + "; choose a name in its zone"
+	require.Equal(t, "False: "+want, told(see(w, newRecord()), xpv2.TypeReady))
+	require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), want)
 }
 
 func TestWhatServesStaysReadyWhenAChangeIsRefused(t *testing.T) {

@@ -219,14 +219,27 @@ func (e *external) update(ctx context.Context, cr *v1alpha1.DNSRecord) error {
 	if err != nil {
 		return err
 	}
+	if !sameHost(r.Name, want.Name) {
+		z, err := e.API.FindZone(ctx, zone)
+		if err != nil {
+			return fmt.Errorf("find the zone of %s: %w", want.Name, err)
+		}
+		if err := within(cr, z); err != nil {
+			return err
+		}
+	}
 	r, err = e.API.UpdateRecord(ctx, zone, r.ID, want)
 	if errors.Is(err, cloudflare.ErrConflict) {
 		return &controller.ConflictError{Message: fmt.Sprintf("another record of the zone is named %s; delete that one, or choose another name", want.Name)}
 	}
-	if err == nil {
-		setStatus(&cr.Status.AtProvider, r)
+	if err != nil {
+		return err
 	}
-	return err
+	setStatus(&cr.Status.AtProvider, r)
+	if !sameHost(r.Name, want.Name) {
+		return fmt.Errorf("the record got the name %s at Cloudflare instead of %s; choose a name in its zone", r.Name, want.Name)
+	}
+	return nil
 }
 
 // Delete deletes the record.
