@@ -92,7 +92,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		require.NotEmpty(t, deployments.Items)
-		monitors := c.podMonitors(t)
+		monitors := podMonitors(t, released)
 		for _, d := range deployments.Items {
 			require.True(t, slices.ContainsFunc(monitors, func(m podMonitor) bool { return m.finds(t, d.Spec.Template) }), d.Name)
 		}
@@ -580,9 +580,10 @@ type podMonitor struct {
 	} `json:"spec"`
 }
 
-func (c *cluster) podMonitors(t *testing.T) []podMonitor {
+// podMonitors are those in the folder of a release.
+func podMonitors(t *testing.T, release string) []podMonitor {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(c.Root(), "package", "observability", "pod-monitors.yaml"))
+	data, err := os.ReadFile(filepath.Join(release, "pod-monitors.yaml"))
 	require.NoError(t, err)
 	var out []podMonitor
 	for document := range strings.SplitSeq(string(data), "\n---\n") {
