@@ -128,6 +128,15 @@ func TestInstalledAsPackages(t *testing.T) {
 			c.await(t, claim, isReady)
 		}
 	}))
+	require.True(t, t.Run("each rotation of a tunnel's secret that the pages tell of is awaited", func(t *testing.T) {
+		const secret = ref("Secret org-acme-corp/cloudflared-credentials-acme-corp")
+		for range 2 {
+			before := secretValue(t, c.see(t, secret), "token")
+			c.follow(t, "rotate-tunnel", released)
+			require.NotEqual(t, before, secretValue(t, c.see(t, secret), "token"))
+			time.Sleep(time.Second) // In the same second, one rotation is enough for both.
+		}
+	}))
 	require.True(t, t.Run("a record whose zone was removed at Cloudflare is let go as the pages tell", func(t *testing.T) {
 		const id, record = "0123456789abcdef0123456789abcdef", ref("DNSRecord platform-system/of-a-zone-that-goes")
 		require.NoError(t, c.Cloudflare().AddZone(t.Context(), controlplane.CloudflareAccount, id, "removed.example"))
