@@ -1,10 +1,12 @@
 package behaviour_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +24,7 @@ import (
 	"aphex.io/platform/provider-cloudflare-tunnel/apis/v1alpha1"
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/cloudflare/cloudflaretest"
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/condition"
+	"aphex.io/platform/provider-cloudflare-tunnel/internal/ownership"
 )
 
 func up(t *testing.T) *world {
@@ -326,6 +329,64 @@ func TestAnImportedTunnelIsRotatedAndThenCarriesTheMark(t *testing.T) {
 	require.NotEqual(t, old, w.sim.Tunnels(account)[0].Secret)
 	require.Len(t, w.sim.Tunnels(account)[0].Secret, 64)
 	require.NotNil(t, see(w, newTunnel()).Status.AtProvider.LastRotationTime)
+}
+
+func TestASecretThatSomebodyElseReplacedIsPublishedOnceTheConnectorsAreGone(t *testing.T) {
+	w := up(t)
+	id, old := w.sim.Tunnels(account)[0].ID, string(w.connectionSecret()["token"])
+	require.NoError(t, w.sim.Connect(old, connectorID, "2026.4.0"))
+	require.True(t, w.sim.ReplaceSecret(account, id, []byte(strings.Repeat("s", 32))))
+	w.restart()
+	w.settle()
+	require.Equal(t, old, string(w.connectionSecret()["token"]), "connections outlive their secret")
+	require.Zero(t, w.sim.Count("tunnel.token"))
+
+	w.sim.Disconnect(connectorID)
+	require.EqualError(t, w.sim.Connect(old, connectorID, "2026.4.0"), "Unauthorized: Invalid tunnel secret")
+	w.restart()
+	w.settle()
+	require.Equal(t, "down", see(w, newTunnel()).Status.AtProvider.Status)
+	require.NoError(t, w.sim.Connect(string(w.connectionSecret()["token"]), connectorID, "2026.4.0"))
+}
+
+func TestATunnelThatStaysDownIsAskedAboutNowAndThen(t *testing.T) {
+	w := up(t)
+	require.NoError(t, w.sim.Connect(string(w.connectionSecret()["token"]), connectorID, "2026.4.0"))
+	w.sim.Disconnect(connectorID)
+	w.restart()
+	w.rounds(20)
+	require.Equal(t, "down", see(w, newTunnel()).Status.AtProvider.Status)
+	require.Equal(t, 1, w.sim.Count("tunnel.token"))
+	w.later(16 * time.Minute)
+	w.rounds(20)
+	require.Equal(t, 2, w.sim.Count("tunnel.token"))
+}
+
+func TestATunnelWhoseSecretCarriesAnotherMarkIsNotReadyOnceTheConnectorsAreGone(t *testing.T) {
+	w := up(t)
+	id := w.sim.Tunnels(account)[0].ID
+	require.NoError(t, w.sim.Connect(string(w.connectionSecret()["token"]), connectorID, "2026.4.0"))
+	theirs, err := ownership.NewTunnelSecret("7a1b2c3d-1111-4222-8333-444455556666", 0, time.Now(), rand.Reader)
+	require.NoError(t, err)
+	require.True(t, w.sim.ReplaceSecret(account, id, theirs))
+	w.sim.Disconnect(connectorID)
+	w.restart()
+	w.rounds(4)
+	require.Contains(t, told(see(w, newTunnel()), condition.TypeConflict), "is marked for another object, so it is neither changed nor deleted")
+	require.Contains(t, told(see(w, newTunnel()), xpv2.TypeReady), "False: ")
+}
+
+func TestARotationIsRefusedIfTheTunnelTurnsOutToBeSomebodyElses(t *testing.T) {
+	w := up(t)
+	theirs, err := ownership.NewTunnelSecret("7a1b2c3d-1111-4222-8333-444455556666", 0, time.Now(), rand.Reader)
+	require.NoError(t, err)
+	require.True(t, w.sim.ReplaceSecret(account, w.sim.Tunnels(account)[0].ID, theirs))
+	askForRotation(w, 30*time.Minute)
+	w.later(time.Hour)
+	w.rounds(4)
+	require.Equal(t, []byte(theirs), w.sim.Tunnels(account)[0].Secret)
+	require.Contains(t, told(see(w, newTunnel()), xpv2.TypeReady), "False: tunnel ")
+	require.Contains(t, told(see(w, newTunnel()), condition.TypeConflict), "is marked for another object")
 }
 
 // nextLook is how long after a round the tunnel is looked at again.
