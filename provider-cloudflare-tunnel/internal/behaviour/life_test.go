@@ -192,6 +192,9 @@ func TestARecordFollowsAZoneThatWasRemovedAndAddedAgain(t *testing.T) {
 		w.rounds(4)
 		require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), host+" is not in zone example.net")
 		require.Empty(t, w.sim.Records(added))
+		w.delete(newRecord())
+		w.rounds(4)
+		require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), "is not at Cloudflare any more", "nobody knows what is left of it")
 	})
 }
 

@@ -94,7 +94,8 @@ func (e *external) seek(ctx context.Context, cr *v1alpha1.DNSRecord) (cloudflare
 		return r, err
 	}
 	again, err := e.wantedZone(ctx, cr)
-	if missing := (*settings.Error)(nil); errors.As(err, &missing) || again == zone {
+	elsewhere := err == nil && !InZone(cr.Spec.ForProvider.Name, again.Name)
+	if missing := (*settings.Error)(nil); errors.As(err, &missing) || again.ID == zone || elsewhere {
 		err = fmt.Errorf("zone %s, in which the record was, is not at Cloudflare any more; add the zone there again, or let go of the record by "+
 			"taking Delete out of spec.managementPolicies", zone)
 		cr.SetConditions(xpv2.Unavailable().WithMessage(err.Error()))
@@ -102,7 +103,7 @@ func (e *external) seek(ctx context.Context, cr *v1alpha1.DNSRecord) (cloudflare
 	if err != nil {
 		return cloudflare.Record{}, err
 	}
-	return e.find(ctx, cr, again)
+	return e.find(ctx, cr, again.ID)
 }
 
 // find reads the object's record: by its id, else by its name. Of several of that name, one that carries the object's mark
@@ -263,31 +264,32 @@ func (e *external) zone(ctx context.Context, cr *v1alpha1.DNSRecord) (string, er
 	if e.Zone != "" {
 		return e.Zone, nil
 	}
-	return e.wantedZone(ctx, cr)
+	z, err := e.wantedZone(ctx, cr)
+	return z.ID, err
 }
 
-// wantedZone is the id of the zone that the object or its provider config names, which holds the object's name.
-func (e *external) wantedZone(ctx context.Context, cr *v1alpha1.DNSRecord) (string, error) {
+// wantedZone is the zone that the object or its provider config names.
+func (e *external) wantedZone(ctx context.Context, cr *v1alpha1.DNSRecord) (cloudflare.Zone, error) {
 	zone := e.Settings.Zone
 	if cr.Spec.ForProvider.Zone != nil {
 		zone = *cr.Spec.ForProvider.Zone
 	}
 	if zone == "" {
-		return "", fmt.Errorf("no zone; set spec.forProvider.zone, or spec.zone of %s", e.Config)
+		return cloudflare.Zone{}, fmt.Errorf("no zone; set spec.forProvider.zone, or spec.zone of %s", e.Config)
 	}
 	z, err := e.API.FindZone(ctx, zone)
 	if errors.Is(err, cloudflare.ErrNotFound) || errors.Is(err, cloudflare.ErrForbidden) {
-		return "", &settings.Error{Reason: condition.ReasonMissingPermissions, Message: fmt.Sprintf(
+		return cloudflare.Zone{}, &settings.Error{Reason: condition.ReasonMissingPermissions, Message: fmt.Sprintf(
 			"zone %s does not exist, or the API token of %s may not see it: it needs %s for this zone", zone, e.Config, cloudflare.PermissionZoneRead)}
 	}
 	if err != nil {
-		return "", fmt.Errorf("find zone %s: %w", zone, err)
+		return cloudflare.Zone{}, fmt.Errorf("find zone %s: %w", zone, err)
 	}
 	if err := within(cr, z); err != nil {
-		return "", err
+		return cloudflare.Zone{}, err
 	}
 	e.Zone = z.ID
-	return z.ID, nil
+	return z, nil
 }
 
 // within refuses a name outside of the zone: Cloudflare takes it for one without the zone's, and adds that.
