@@ -116,9 +116,9 @@ func TestAShardHasAPathAndItsOwnTriggers(t *testing.T) {
 	}
 	require.NoError(t, yaml.Unmarshal([]byte(get[corev1.ConfigMap](t, d, keyConnectorConfig).Data["config.yaml"]), &configuration))
 	require.Equal(t, []struct{ Hostname, Path, Service string }{
-		{"acme-corp.arbiter-dev.com", "^/1$", "http://el-github-listener-1.org-acme-corp.svc.cluster.local:8080"},
-		{"acme-corp.arbiter-dev.com", "^/2$", "http://el-github-listener-2.org-acme-corp.svc.cluster.local:8080"},
-		{"acme-corp.arbiter-dev.com", "", "http://el-github-listener.org-acme-corp.svc.cluster.local:8080"},
+		{"acme-corp.arbiter-dev.com", "^/1$", "http://el-github-listener-1.org-acme-corp.svc:8080"},
+		{"acme-corp.arbiter-dev.com", "^/2$", "http://el-github-listener-2.org-acme-corp.svc:8080"},
+		{"acme-corp.arbiter-dev.com", "", "http://el-github-listener.org-acme-corp.svc:8080"},
 		{"", "", "http_status:404"},
 	}, configuration.Ingress)
 	require.True(t, compose(t, w.apply(d), organization()).Ready)

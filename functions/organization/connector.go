@@ -45,9 +45,9 @@ no-autoupdate: true
 tunnel: ` + strconv.Quote(tunnelID) + "\n"
 }
 
-// origin is where a listener's Service is.
+// origin is where a listener's Service is. The search domains of a pod complete the name, whatever the domain of the cluster.
 func origin(l listener, n names) string {
-	return "http://" + l.Service() + "." + n.Namespace + ".svc.cluster.local:" + strconv.Itoa(listenerPort)
+	return "http://" + l.Service() + "." + n.Namespace + ".svc:" + strconv.Itoa(listenerPort)
 }
 
 func connectorConfigMap(configuration string, n names) *corev1.ConfigMap {

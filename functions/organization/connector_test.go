@@ -25,7 +25,7 @@ func TestTheConnectorReadsWhatWasMeant(t *testing.T) {
 			"metrics":          "0.0.0.0:2000",
 			"no-autoupdate":    true,
 			"ingress": []any{
-				map[string]any{"hostname": "acme." + id, "service": "http://el-github-listener.org-acme.svc.cluster.local:8080"},
+				map[string]any{"hostname": "acme." + id, "service": "http://el-github-listener.org-acme.svc:8080"},
 				map[string]any{"service": "http_status:404"},
 			},
 		}, read, text)

@@ -243,9 +243,9 @@ func syncArguments(spec v1alpha1.PlatformSpec) []string {
 	}
 }
 
-// dexService is where Dex is reached within the cluster.
+// dexService is where Dex is reached within the cluster, whatever that one's domain: the search domains of a pod complete it.
 func dexService() string {
-	return fmt.Sprintf("http://%s.%s.svc.cluster.local:%d", dexDeployment, authNamespace, dexPort)
+	return fmt.Sprintf("http://%s.%s.svc:%d", dexDeployment, authNamespace, dexPort)
 }
 
 // origin is a URL without its path.

@@ -27,14 +27,14 @@ func TestTheJobReachesAuthentikAndDexWhereTheyAre(t *testing.T) {
 			"--authentik-url=http://authentik.auth-system.svc.cluster.local:9000",
 			"--authentik-issuer=http://authentik.auth-system.svc.cluster.local:9000/application/o/platform-services/",
 			"--redirect-uri=https://dex.home.local/callback",
-			"--dex-url=http://dex.auth-system.svc.cluster.local:5556", "--dex-issuer=https://dex.home.local",
+			"--dex-url=http://dex.auth-system.svc:5556", "--dex-issuer=https://dex.home.local",
 		}},
 		"an Authentik outside of the cluster": {v1alpha1.Auth{AuthentikIssuer: "https://id.example.org/application/o/acme/"}, []string{
 			"--authentik-url=https://id.example.org", "--authentik-issuer=https://id.example.org/application/o/acme/",
 		}},
 		"a Dex below a path": {v1alpha1.Auth{Issuer: "https://login.example.org/dex"}, []string{
 			"--redirect-uri=https://login.example.org/dex/callback",
-			"--dex-url=http://dex.auth-system.svc.cluster.local:5556/dex", "--dex-issuer=https://login.example.org/dex",
+			"--dex-url=http://dex.auth-system.svc:5556/dex", "--dex-issuer=https://login.example.org/dex",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

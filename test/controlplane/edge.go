@@ -102,7 +102,7 @@ func (e edge) origin(ctx context.Context, service string) (*url.URL, error) {
 	name, rest, _ := strings.Cut(u.Hostname(), ".")
 	namespace, domain, _ := strings.Cut(rest, ".")
 	organization, ok := strings.CutPrefix(namespace, "org-")
-	if !ok || domain != "svc.cluster.local" {
+	if !ok || domain != "svc" {
 		return nil, fmt.Errorf("%s is not the Service of an organization", service)
 	}
 	shard, err := shardOf(name)

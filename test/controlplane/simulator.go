@@ -66,6 +66,11 @@ func (f *Cloudflare) AddZone(ctx context.Context, account, id, name string) erro
 	return f.send(ctx, http.MethodPut, "/zones/"+id, map[string]string{"account": account, "name": name}, nil)
 }
 
+// RemoveZone removes a zone with its records.
+func (f *Cloudflare) RemoveZone(ctx context.Context, id string) error {
+	return f.send(ctx, http.MethodDelete, "/zones/"+id, nil, nil)
+}
+
 // SetToken adds an API token, or changes what one may do.
 func (f *Cloudflare) SetToken(ctx context.Context, value string, permissions ...string) error {
 	return f.send(ctx, http.MethodPut, "/tokens", map[string]any{"value": value, "permissions": permissions}, nil)

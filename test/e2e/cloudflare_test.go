@@ -136,6 +136,42 @@ func TestStrangersAtCloudflareAreLeftAlone(t *testing.T) {
 	})
 }
 
+// What a record was asked to become, and cannot, it is not: an organization with it would name a URL that leads nowhere.
+func TestARecordThatCannotBeRenamedIsNotReady(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-renamed")
+	cp.cloudflare(t)
+	record := refTo("DNSRecord %s/moves", namespace)
+	require.NoError(t, cp.Apply(t.Context(), fmt.Sprintf(`
+apiVersion: cloudflare.aphex.io/v1alpha1
+kind: DNSRecord
+metadata: {namespace: %s, name: moves}
+spec: {forProvider: {type: CNAME, name: moves.arbiter-dev.com, content: www.example.com}}
+`, namespace)))
+	cp.await(t, record, isReady)
+	taken, err := cp.Cloudflare().AddRecord(t.Context(), controlplane.CloudflareZone, controlplane.CloudflareRecord{
+		Type: "CNAME", Name: "moved.arbiter-dev.com", Content: "elsewhere.example.com",
+	})
+	require.NoError(t, err)
+
+	for name, want := range map[string]string{
+		"moved.arbiter-dev.com": "another record of the zone is named moved.arbiter-dev.com",
+		"moved.example.org":     "moved.example.org is not in zone arbiter-dev.com",
+	} {
+		cp.patch(t, record, fmt.Sprintf("spec: {forProvider: {name: %s}}", name))
+		cp.await(t, record, func(o *object) error {
+			status, _, message := condition(o, "Ready")
+			return errors.Join(same("False", status), contains(message, want))
+		})
+		require.Equal(t, "www.example.com", recordOf(t, "moves.arbiter-dev.com").Content)
+	}
+	cp.patch(t, record, "spec: {forProvider: {name: moved.arbiter-dev.com}}")
+	require.NoError(t, cp.Cloudflare().RemoveRecord(t.Context(), controlplane.CloudflareZone, taken))
+	cp.await(t, record, isReady)
+	require.Equal(t, "www.example.com", recordOf(t, "moved.arbiter-dev.com").Content)
+	cp.remove(t, record)
+}
+
 // A token that may not do everything is not used for half of it.
 func TestATokenWithoutPermissionMakesNothing(t *testing.T) {
 	cp.leaving.Wait() // What others made at Cloudflare goes with a token that may.

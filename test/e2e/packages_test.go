@@ -98,7 +98,7 @@ func TestInstalledAsPackages(t *testing.T) {
 		deployments, err := c.kube.AppsV1().Deployments("crossplane-system").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		require.NotEmpty(t, deployments.Items)
-		monitors := c.podMonitors(t)
+		monitors := podMonitors(t, released)
 		for _, d := range deployments.Items {
 			require.True(t, slices.ContainsFunc(monitors, func(m podMonitor) bool { return m.finds(t, d.Spec.Template) }), d.Name)
 		}
@@ -106,6 +106,7 @@ func TestInstalledAsPackages(t *testing.T) {
 	require.True(t, t.Run("the provider gets its API token as the pages tell, and then another one", func(t *testing.T) {
 		require.NoError(t, c.ConnectCloudflare(t.Context()))
 		c.giveToken(t, "token", "first-token", released)
+		c.requireNoRotation(t, "token-for-tunnels-alone", released)
 		c.giveToken(t, "rotate", "second-token", released)
 		// From here on, Cloudflare would refuse the first one.
 		require.NoError(t, c.Cloudflare().SetToken(t.Context(), "first-token"))
@@ -132,6 +133,34 @@ func TestInstalledAsPackages(t *testing.T) {
 		for _, claim := range claims {
 			c.await(t, claim, isReady)
 		}
+	}))
+	require.True(t, t.Run("each rotation of a tunnel's secret that the pages tell of is awaited", func(t *testing.T) {
+		const secret = ref("Secret org-acme-corp/cloudflared-credentials-acme-corp")
+		for range 2 {
+			before := secretValue(t, c.see(t, secret), "token")
+			c.follow(t, "rotate-tunnel", released)
+			require.NotEqual(t, before, secretValue(t, c.see(t, secret), "token"))
+			time.Sleep(time.Second) // In the same second, one rotation is enough for both.
+		}
+	}))
+	require.True(t, t.Run("a record whose zone was removed at Cloudflare is let go as the pages tell", func(t *testing.T) {
+		const id, record = "0123456789abcdef0123456789abcdef", ref("DNSRecord platform-system/of-a-zone-that-goes")
+		require.NoError(t, c.Cloudflare().AddZone(t.Context(), controlplane.CloudflareAccount, id, "removed.example"))
+		require.NoError(t, c.Apply(t.Context(), `
+apiVersion: cloudflare.aphex.io/v1alpha1
+kind: DNSRecord
+metadata: {namespace: platform-system, name: of-a-zone-that-goes}
+spec: {forProvider: {type: CNAME, zone: removed.example, name: www.removed.example, content: www.example.com}}
+`))
+		c.await(t, record, isReady)
+		require.NoError(t, c.Cloudflare().RemoveZone(t.Context(), id))
+		c.kubectl(t, "delete", "--wait=false", "dnsrecord", record.name(), "-n", "platform-system")
+		c.await(t, record, func(o *object) error {
+			_, _, message := condition(o, "Synced")
+			return contains(message, "is not at Cloudflare any more")
+		})
+		c.follow(t, "let-go", released)
+		c.awaitGone(t, record)
 	}))
 	require.True(t, t.Run("an example is rendered without Docker", func(t *testing.T) {
 		c.follow(t, "render", released)
@@ -451,8 +480,23 @@ func startPackaged(t *testing.T) *cluster {
 // the repository what is rendered and renders.
 func (c *cluster) follow(t *testing.T, stage, release string) {
 	t.Helper()
+	dir := c.workingFolder(t, release)
+	for _, b := range c.blocks(t, stage) {
+		c.runCommands(t, b, dir)
+	}
+}
+
+// blocks are those of a stage of the pages.
+func (c *cluster) blocks(t *testing.T, stage string) []pages.Block {
+	t.Helper()
 	blocks, err := pages.Stage(c.Root(), stage)
 	require.NoError(t, err)
+	return blocks
+}
+
+// workingFolder is one in which the blocks of the pages find what they name.
+func (c *cluster) workingFolder(t *testing.T, release string) string {
+	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"install.yaml", "configure.yaml", tokenFile} {
 		require.NoError(t, os.Symlink(filepath.Join(release, name), filepath.Join(dir, name)))
@@ -460,13 +504,18 @@ func (c *cluster) follow(t *testing.T, stage, release string) {
 	for _, name := range []string{"apis", "compositions", "examples", ".cache"} {
 		require.NoError(t, os.Symlink(filepath.Join(c.Root(), name), filepath.Join(dir, name)))
 	}
-	for _, b := range blocks {
-		c.runCommands(t, b, dir)
-	}
+	return dir
 }
 
 // runCommands runs a block of commands in a folder, as an administrator of this cluster.
 func (c *cluster) runCommands(t *testing.T, b pages.Block, dir string) {
+	t.Helper()
+	out, err := c.tryCommands(t, b, dir)
+	require.NoError(t, err, "%s: %s", b, out)
+}
+
+// tryCommands is runCommands for a block that may fail.
+func (c *cluster) tryCommands(t *testing.T, b pages.Block, dir string) (said []byte, err error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", b.Text)
 	command.Dir = dir
@@ -475,11 +524,11 @@ func (c *cluster) runCommands(t *testing.T, b pages.Block, dir string) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 5 * time.Second
-	out, err := command.CombinedOutput()
+	said, err = command.CombinedOutput()
 	if err != nil && command.Process != nil {
 		_ = command.Cancel() // There may be nothing left.
 	}
-	require.NoError(t, err, "%s: %s", b, out)
+	return said, err
 }
 
 // tokenFile is what the pages call the file with an API token of Cloudflare.
@@ -491,6 +540,19 @@ func (c *cluster) giveToken(t *testing.T, stage, token, release string) {
 	require.NoError(t, c.Cloudflare().SetToken(t.Context(), token, controlplane.CloudflarePermissions()...))
 	require.NoError(t, os.WriteFile(filepath.Join(release, tokenFile), []byte(token+"\n"), 0o600))
 	c.follow(t, stage, release)
+}
+
+// requireNoRotation does what the pages tell to rotate the API token, with one that may not change records.
+func (c *cluster) requireNoRotation(t *testing.T, token, release string) {
+	t.Helper()
+	require.NoError(t, c.Cloudflare().SetToken(t.Context(), token, "Account / Cloudflare Tunnel / Edit", "Zone / Zone / Read"))
+	require.NoError(t, os.WriteFile(filepath.Join(release, tokenFile), []byte(token+"\n"), 0o600))
+	dir := c.workingFolder(t, release)
+	for _, b := range c.blocks(t, "rotate") {
+		said, err := c.tryCommands(t, b, dir)
+		require.Error(t, err, "%s: %s", b, said)
+		require.Contains(t, string(said), "its API token lacks Zone / DNS / Edit")
+	}
 }
 
 // requireProbes asks the only pod of a package what its Deployment makes kubelets ask, and looks at how it is confined.
@@ -533,9 +595,10 @@ type podMonitor struct {
 	} `json:"spec"`
 }
 
-func (c *cluster) podMonitors(t *testing.T) []podMonitor {
+// podMonitors are those in the folder of a release.
+func podMonitors(t *testing.T, release string) []podMonitor {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(c.Root(), "package", "observability", "pod-monitors.yaml"))
+	data, err := os.ReadFile(filepath.Join(release, "pod-monitors.yaml"))
 	require.NoError(t, err)
 	var out []podMonitor
 	for document := range strings.SplitSeq(string(data), "\n---\n") {

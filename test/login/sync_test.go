@@ -37,7 +37,7 @@ import (
 
 const (
 	authNamespace = "auth-system"
-	dexHost       = "dex.auth-system.svc.cluster.local:5556"
+	dexHost       = "dex.auth-system.svc:5556"
 	authentikHost = "authentik.auth-system.svc.cluster.local:9000"
 )
 

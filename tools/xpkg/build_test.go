@@ -363,6 +363,11 @@ func TestManifests(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(have))
 	})
+	t.Run("the PodMonitors name what is installed", func(t *testing.T) {
+		data, err := os.ReadFile(filepath.Join(where, "pod-monitors.yaml"))
+		require.NoError(t, err)
+		require.ElementsMatch(t, installed(built), monitored(t, data))
+	})
 	t.Run("the digests are those of the packages", func(t *testing.T) {
 		data, err := os.ReadFile(filepath.Join(where, "digests.txt"))
 		require.NoError(t, err)
@@ -401,6 +406,72 @@ func TestManifests(t *testing.T) {
 			require.NotContains(t, []any{"EnvironmentConfig", "ClusterProviderConfig", "Secret"}, object["kind"])
 		}
 	})
+}
+
+// installed are the names of the packages that run.
+func installed(packages []builtPackage) []string {
+	var names []string
+	for _, p := range packages {
+		if p.kind != configuration {
+			names = append(names, p.installed)
+		}
+	}
+	return names
+}
+
+// monitored are the names of packages that PodMonitors select.
+func monitored(t *testing.T, manifest []byte) []string {
+	t.Helper()
+	var names []string
+	for _, object := range decode(t, manifest) {
+		var monitor struct {
+			Spec struct {
+				Selector struct {
+					MatchLabels      map[string]string
+					MatchExpressions []struct{ Values []string }
+				}
+			}
+		}
+		data, err := yaml.Marshal(object)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(data, &monitor))
+		for _, e := range monitor.Spec.Selector.MatchExpressions {
+			names = append(names, e.Values...)
+		}
+		if name := monitor.Spec.Selector.MatchLabels["pkg.crossplane.io/provider"]; name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestPodMonitorsNameWhatIsInstalledFromAnyRegistry(t *testing.T) {
+	for registry, prefix := range map[string]string{
+		"registry.example.com/aphex": "aphex-",
+		"ghcr.io/acme/aphex":         "acme-aphex-",
+		"ghcr.io/acme/team/aphex":    "acme-team-aphex-",
+		"registry.example.com/x":     "x-",
+	} {
+		t.Run(registry, func(t *testing.T) {
+			o, err := parse([]string{"-root", root, "-registry", registry})
+			require.NoError(t, err)
+			described, err := readPackages(o)
+			require.NoError(t, err)
+			var all []builtPackage
+			var want []string
+			for _, m := range described {
+				name, err := m.installedName(o)
+				require.NoError(t, err)
+				all = append(all, builtPackage{name: m.Metadata.Name, kind: m.Kind, installed: name})
+				if m.Kind != configuration {
+					want = append(want, prefix+m.Metadata.Name)
+				}
+			}
+			data, err := monitorsManifest(o, all)
+			require.NoError(t, err)
+			require.ElementsMatch(t, want, monitored(t, data))
+		})
+	}
 }
 
 func TestExamples(t *testing.T) {

@@ -16,6 +16,8 @@ const (
 	configureFile = "configure.yaml"
 	// functionsFile is for people who render without a cluster.
 	functionsFile = "functions.yaml"
+	// monitorsFile is for those who run Prometheus with its operator.
+	monitorsFile = "pod-monitors.yaml"
 	// digestsFile is for who signs, imagesFile for who attests what is in which image.
 	digestsFile = "digests.txt"
 	imagesFile  = "images.txt"
@@ -50,6 +52,7 @@ func writeManifests(o options, packages []builtPackage) error {
 		{installFile, installManifest},
 		{configureFile, configureManifest},
 		{functionsFile, functionsManifest},
+		{monitorsFile, monitorsManifest},
 		{digestsFile, digests},
 		{imagesFile, images},
 	} {
@@ -111,6 +114,27 @@ func functionsManifest(o options, packages []builtPackage) ([]byte, error) {
 		}
 	}
 	return out.Bytes(), nil
+}
+
+// monitorsManifest finds pods by the names that their packages have once they are installed from this registry. Those of the
+// repository are of one whose whole path is aphex.
+func monitorsManifest(o options, packages []builtPackage) ([]byte, error) {
+	path := filepath.Join(o.root, "package", "observability", monitorsFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range packages {
+		if p.kind == configuration {
+			continue
+		}
+		name := []byte("aphex-" + p.name)
+		if !bytes.Contains(data, name) {
+			return nil, fmt.Errorf("%s does not name %s; add it, so that its metrics are read", path, name)
+		}
+		data = bytes.ReplaceAll(data, name, []byte(p.installed))
+	}
+	return data, nil
 }
 
 // digests lists the packages in the format of sha256sum, with their repositories in place of file names.

@@ -117,7 +117,20 @@ type ClusterProviderConfigSpec struct {
 // ProviderConfigStatus is the seen state of both kinds of provider config.
 type ProviderConfigStatus struct {
 	xpv2.ProviderConfigStatus `json:",inline"`
+
+	// CheckedSecretVersion is the metadata.resourceVersion of the Secret whose token
+	// the condition Authorized is about. It is absent if there is no Secret.
+	// +optional
+	CheckedSecretVersion string `json:"checkedSecretVersion,omitempty"`
 }
+
+// CheckedSecretVersion is where the version of the Secret is written that was
+// checked.
+func (c *ProviderConfig) CheckedSecretVersion() *string { return &c.Status.CheckedSecretVersion }
+
+// CheckedSecretVersion is where the version of the Secret is written that was
+// checked.
+func (c *ClusterProviderConfig) CheckedSecretVersion() *string { return &c.Status.CheckedSecretVersion }
 
 // A ProviderConfig says with which Cloudflare account, zone and API token the
 // Tunnels and DNSRecords of its own namespace are managed. It can use only

@@ -11,11 +11,17 @@ import (
 // unanswered is the status code of a request without an answer.
 const unanswered = "none"
 
+// newRequestMetric has the refusals for want of budget from the beginning: Prometheus sees no increase in a series that begins
+// with the first of them.
 func newRequestMetric() *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	requests := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "cloudflare_api_request_duration_seconds", Help: "Requests to Cloudflare's API, by method and status code.",
 		Buckets: prometheus.ExponentialBuckets(0.05, 2, 8),
 	}, []string{"method", "code"})
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		requests.WithLabelValues(method, strconv.Itoa(http.StatusTooManyRequests))
+	}
+	return requests
 }
 
 func newBudgetMetric(used func() float64) prometheus.Collector {

@@ -1,11 +1,14 @@
 package behaviour_test
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -223,4 +226,111 @@ func TestARenameToATakenNameIsAConflict(t *testing.T) {
 	o := see(w, newTunnel())
 	require.Equal(t, `True: another tunnel of the account is named "taken"; delete that one, or choose another name`, told(o, condition.TypeConflict))
 	require.Equal(t, "True", told(o, xpv2.TypeReady), "it goes on serving")
+}
+
+func TestARecordThatCannotBeMovedIsNotReady(t *testing.T) {
+	const moved = "acme.new.example.com"
+	for name, c := range map[string]struct {
+		spoil, mend func(*world)
+		want        string
+	}{
+		"since the name is taken": {
+			func(w *world) {
+				w.sim.AddRecord(zone, cloudflaretest.Record{Type: "A", Name: moved, Content: "192.0.2.1"})
+			},
+			func(w *world) {
+				for _, r := range w.sim.Records(zone) {
+					if r.Type == "A" {
+						w.sim.RemoveRecord(zone, r.ID)
+					}
+				}
+			},
+			"another record of the zone is named " + moved + "; delete that one, or choose another name",
+		},
+		"since the token may not edit any more": {
+			func(w *world) {
+				w.sim.AddToken(token, without(cloudflaretest.AllPermissions, cloudflaretest.DNSEdit)...)
+			},
+			func(w *world) { w.sim.AddToken(token, cloudflaretest.AllPermissions...) },
+			"the API token lacks a permission",
+		},
+		"since the token was revoked": {
+			func(w *world) { w.sim.SetToken(cloudflaretest.Token{Value: token, Disabled: true}) },
+			func(w *world) { w.sim.AddToken(token, cloudflaretest.AllPermissions...) },
+			"Invalid access token",
+		},
+		"since there is no token any more": {
+			func(w *world) { w.delete(credentials()) },
+			func(w *world) { w.create(tokenSecret()) },
+			"Secret crossplane-system/cloudflare does not exist",
+		},
+		"since Cloudflare is down": {
+			func(w *world) { w.sim.SetFaults(cloudflaretest.Faults{Down: true}, 0) },
+			func(w *world) { w.sim.SetFaults(cloudflaretest.Faults{}, 0) },
+			"Cloudflare is not available",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := up(t)
+			c.spoil(w)
+			change(w, newRecord(), func(r *v1alpha1.DNSRecord) { r.Spec.ForProvider.Name = moved })
+			w.restart()
+			w.rounds(4)
+			require.Contains(t, told(see(w, newRecord()), xpv2.TypeReady), "False: ")
+			require.Contains(t, told(see(w, newRecord()), xpv2.TypeReady), c.want)
+
+			c.mend(w)
+			w.restart()
+			w.settle()
+			require.Equal(t, "True", told(see(w, newRecord()), xpv2.TypeReady))
+			require.Equal(t, moved, w.sim.Records(zone)[0].Name)
+		})
+	}
+}
+
+func TestARecordIsNotRenamedOutOfItsZone(t *testing.T) {
+	w := up(t)
+	change(w, newRecord(), func(r *v1alpha1.DNSRecord) { r.Spec.ForProvider.Name = "acme.example.org" })
+	w.rounds(4)
+	const want = "acme.example.org is not in zone example.com; choose a name that ends in .example.com"
+	require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), want)
+	require.Equal(t, "False: "+want, told(see(w, newRecord()), xpv2.TypeReady))
+	require.Equal(t, host, w.sim.Records(zone)[0].Name)
+	require.Zero(t, w.sim.Count("record.patch"))
+}
+
+func TestARecordThatGotAnotherNameIsNotReady(t *testing.T) {
+	const asked, got = "acme.new.example.com", "acme.new.example.com.example.com"
+	w := up(t)
+	network := w.network
+	w.network = roundTripper(func(r *http.Request) (*http.Response, error) {
+		answer, err := network.RoundTrip(r)
+		if err != nil || r.Method != http.MethodPatch {
+			return answer, err
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body = io.NopCloser(bytes.NewReader(bytes.ReplaceAll(body, []byte(asked), []byte(got))))
+		answer.ContentLength = -1
+		return answer, err
+	})
+	w.restart()
+	change(w, newRecord(), func(r *v1alpha1.DNSRecord) { r.Spec.ForProvider.Name = asked })
+	w.rounds(4)
+	const want = "the record got the name " + got + " at Cloudflare instead of " + asked + "; choose a name in its zone"
+	require.Equal(t, "False: "+want, told(see(w, newRecord()), xpv2.TypeReady))
+	require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), want)
+}
+
+func TestWhatServesStaysReadyWhenAChangeIsRefused(t *testing.T) {
+	w := up(t)
+	change(w, newRecord(), func(r *v1alpha1.DNSRecord) { r.Spec.ForProvider.Comment = new("webhooks of ACME") })
+	askForRotation(w, 30*time.Minute)
+	w.later(time.Hour)
+	w.sim.FailNext("record.patch", cloudflaretest.ServerError, 20)
+	w.sim.FailNext("tunnel.patch", cloudflaretest.ServerError, 20)
+	w.rounds(4)
+	for _, o := range []resource.Conditioned{see(w, newTunnel()), see(w, newRecord())} {
+		require.Contains(t, told(o, xpv2.TypeSynced), "Cloudflare is not available")
+		require.Equal(t, "True", told(o, xpv2.TypeReady))
+	}
 }

@@ -131,6 +131,73 @@ func TestARecordThatSomebodyDeletedIsMadeAgain(t *testing.T) {
 	w.requireServing()
 }
 
+func TestARecordFollowsAZoneThatWasRemovedAndAddedAgain(t *testing.T) {
+	const added = "123e105f4ecef8ad9ca31a8372d0c353"
+	gone := func(t *testing.T) *world {
+		t.Helper()
+		w := up(t)
+		require.True(t, w.sim.RemoveZone(zone))
+		w.restart()
+		w.rounds(4)
+		want := "zone " + zone + ", in which the record was, is not at Cloudflare any more; add the zone there again, or let go of the record by " +
+			"taking Delete out of spec.managementPolicies"
+		require.Equal(t, "False: "+want, told(see(w, newRecord()), xpv2.TypeReady))
+		require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), want)
+		return w
+	}
+	again := func(w *world) {
+		w.sim.AddZone(account, added, zoneName)
+		w.restart()
+		w.settle()
+	}
+	t.Run("it is made there", func(t *testing.T) {
+		w := gone(t)
+		again(w)
+		require.Equal(t, added, see(w, newRecord()).Status.AtProvider.ZoneID)
+		require.Equal(t, "True", told(see(w, newRecord()), xpv2.TypeReady))
+		require.Len(t, w.sim.Records(added), 1)
+		require.Equal(t, w.sim.Tunnels(account)[0].ID+".cfargotunnel.com", w.sim.Records(added)[0].Content)
+	})
+	t.Run("it says so at once when it is deleted", func(t *testing.T) {
+		w := up(t)
+		require.True(t, w.sim.RemoveZone(zone))
+		w.delete(newRecord())
+		w.rounds(4)
+		require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), "is not at Cloudflare any more")
+	})
+	t.Run("it is deleted once the zone is there again", func(t *testing.T) {
+		w := gone(t)
+		w.delete(newRecord())
+		w.rounds(4)
+		require.False(t, w.gone(newRecord()))
+		require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), "is not at Cloudflare any more")
+		again(w)
+		require.True(t, w.gone(newRecord()))
+	})
+	t.Run("without the zone it is deleted once it may leave the record", func(t *testing.T) {
+		w := gone(t)
+		w.delete(newRecord())
+		w.rounds(4)
+		change(w, newRecord(), func(r *v1alpha1.DNSRecord) {
+			r.Spec.ManagementPolicies = policies(xpv2.ManagementActionObserve, xpv2.ManagementActionCreate, xpv2.ManagementActionUpdate)
+		})
+		w.rounds(2)
+		require.True(t, w.gone(newRecord()))
+	})
+	t.Run("it does not go into another domain's zone", func(t *testing.T) {
+		w := gone(t)
+		w.sim.AddZone(account, added, "example.net")
+		change(w, defaultConfig(), func(c *v1alpha1.ClusterProviderConfig) { c.Spec.Zone = new("example.net") })
+		w.restart()
+		w.rounds(4)
+		require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), host+" is not in zone example.net")
+		require.Empty(t, w.sim.Records(added))
+		w.delete(newRecord())
+		w.rounds(4)
+		require.Contains(t, told(see(w, newRecord()), xpv2.TypeSynced), "is not at Cloudflare any more", "nobody knows what is left of it")
+	})
+}
+
 func TestATunnelIsRenamedAndKeepsItsID(t *testing.T) {
 	w := newWorld(t)
 	w.create(newTunnel())

@@ -1,10 +1,14 @@
 package behaviour_test
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -100,4 +104,59 @@ func TestANamespacedProviderConfigIsCheckedToo(t *testing.T) {
 	w.look(config)
 	require.Contains(t, told(see(w, config), condition.TypeAuthorized), "Secret org-acme/cloudflare does not exist")
 	require.Contains(t, w.events.String(), "NoToken")
+}
+
+func TestAProviderConfigTellsWhichTokenItsConditionIsAbout(t *testing.T) {
+	w := newWorld(t)
+	w.look(defaultConfig())
+	require.Equal(t, see(w, credentials()).ResourceVersion, see(w, defaultConfig()).Status.CheckedSecretVersion)
+	for name, c := range map[string]struct {
+		data, want string
+	}{
+		"one that does too":      {"another", "True"},
+		"one that does not":      {"unknown", "False: ClusterProviderConfig default: verify API token: the API token does not work"},
+		"one that cannot be one": {"two words", "False: ClusterProviderConfig default: the API token in Secret crossplane-system/cloudflare"},
+		"none":                   {"", "False: ClusterProviderConfig default: Secret crossplane-system/cloudflare has no API token under the key token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.sim.AddToken("another", cloudflaretest.AllPermissions...)
+			given := change(w, credentials(), func(s *corev1.Secret) { s.Data = map[string][]byte{"token": []byte(c.data)} })
+			require.NotEqual(t, given.ResourceVersion, see(w, defaultConfig()).Status.CheckedSecretVersion, "before it was checked")
+			w.look(defaultConfig())
+			require.Equal(t, given.ResourceVersion, see(w, defaultConfig()).Status.CheckedSecretVersion)
+			require.Contains(t, told(see(w, defaultConfig()), condition.TypeAuthorized), c.want)
+		})
+	}
+	w.delete(credentials())
+	w.look(defaultConfig())
+	require.Empty(t, see(w, defaultConfig()).Status.CheckedSecretVersion)
+}
+
+func TestATokenIsCheckedAlthoughAUsageCannotBeCounted(t *testing.T) {
+	w := newWorld(t)
+	w.create(newTunnel())
+	w.settle()
+	usages := &v1alpha1.ProviderConfigUsageList{}
+	require.NoError(t, w.store.List(t.Context(), usages))
+	require.Len(t, usages.Items, 1)
+	change(w, &usages.Items[0], func(u *v1alpha1.ProviderConfigUsage) { u.OwnerReferences = nil })
+	w.provider.life.refuseDeletion(func(o client.Object) error {
+		return kerrors.NewForbidden(v1alpha1.GroupVersion.WithResource("providerconfigusages").GroupResource(), o.GetName(), errors.New("no right to delete"))
+	})
+
+	w.look(defaultConfig())
+	require.Equal(t, "True", told(see(w, defaultConfig()), condition.TypeAuthorized))
+	require.Equal(t, 30*time.Second, w.nextLookAtConfig())
+	w.delete(credentials())
+	w.look(defaultConfig())
+	require.Equal(t, condition.ReasonNoToken, see(w, defaultConfig()).GetCondition(condition.TypeAuthorized).Reason)
+	require.Equal(t, 10*time.Second, w.nextLookAtConfig(), "the sooner of both")
+}
+
+// nextLookAtConfig is how long after a round the provider config is looked at again.
+func (w *world) nextLookAtConfig() time.Duration {
+	w.t.Helper()
+	result, err := w.provider.clusterConfigs.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(defaultConfig())})
+	require.NoError(w.t, err)
+	return result.RequeueAfter
 }

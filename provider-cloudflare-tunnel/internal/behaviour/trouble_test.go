@@ -1,9 +1,12 @@
 package behaviour_test
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +24,7 @@ import (
 	"aphex.io/platform/provider-cloudflare-tunnel/apis/v1alpha1"
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/cloudflare/cloudflaretest"
 	"aphex.io/platform/provider-cloudflare-tunnel/internal/condition"
+	"aphex.io/platform/provider-cloudflare-tunnel/internal/ownership"
 )
 
 func up(t *testing.T) *world {
@@ -125,6 +129,51 @@ func TestDeletionWaitsForACredentialThatWorks(t *testing.T) {
 			w.later(time.Minute)
 			w.settle()
 			w.requireNothing()
+		})
+	}
+}
+
+// All of them are refused, and ask why.
+func TestATokenThatDoesNotDoCostsFewRequestsForManyRecords(t *testing.T) {
+	const count = 40
+	for name, c := range map[string]struct {
+		spoil func(*world)
+		want  string
+	}{
+		"it was revoked": {
+			func(w *world) { w.sim.SetToken(cloudflaretest.Token{Value: token, Disabled: true}) }, "the API token does not work"},
+		"it lost a permission": {
+			func(w *world) { w.sim.AddToken(token, cloudflaretest.ZoneRead) }, "its API token lacks Zone / DNS / Edit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTimelessWorld(t)
+				for i := range count {
+					w.create(newRecord(func(r *v1alpha1.DNSRecord) {
+						r.Name = fmt.Sprint("acme-", i)
+						r.Spec.ForProvider.Name = r.Name + ".example.com"
+						r.Spec.ForProvider.TunnelRef, r.Spec.ForProvider.Content = nil, new("x.example.net")
+					}))
+				}
+				w.settle()
+				require.Len(t, w.sim.Records(zone), count)
+				time.Sleep(2 * time.Minute)
+				c.spoil(w)
+				w.sim.ResetCalls()
+				w.reconcile()
+				for _, r := range w.records() {
+					require.Contains(t, told(&r, condition.TypeAuthorized), c.want)
+				}
+				require.LessOrEqual(t, len(w.sim.Calls()), 10)
+
+				// Nor do the later tries of all of them use up the budget.
+				w.sim.ResetCalls()
+				for range 5 {
+					time.Sleep(time.Minute)
+					w.reconcile()
+				}
+				require.LessOrEqual(t, len(w.sim.Calls()), 5*10)
+			})
 		})
 	}
 }
@@ -280,6 +329,64 @@ func TestAnImportedTunnelIsRotatedAndThenCarriesTheMark(t *testing.T) {
 	require.NotEqual(t, old, w.sim.Tunnels(account)[0].Secret)
 	require.Len(t, w.sim.Tunnels(account)[0].Secret, 64)
 	require.NotNil(t, see(w, newTunnel()).Status.AtProvider.LastRotationTime)
+}
+
+func TestASecretThatSomebodyElseReplacedIsPublishedOnceTheConnectorsAreGone(t *testing.T) {
+	w := up(t)
+	id, old := w.sim.Tunnels(account)[0].ID, string(w.connectionSecret()["token"])
+	require.NoError(t, w.sim.Connect(old, connectorID, "2026.4.0"))
+	require.True(t, w.sim.ReplaceSecret(account, id, []byte(strings.Repeat("s", 32))))
+	w.restart()
+	w.settle()
+	require.Equal(t, old, string(w.connectionSecret()["token"]), "connections outlive their secret")
+	require.Zero(t, w.sim.Count("tunnel.token"))
+
+	w.sim.Disconnect(connectorID)
+	require.EqualError(t, w.sim.Connect(old, connectorID, "2026.4.0"), "Unauthorized: Invalid tunnel secret")
+	w.restart()
+	w.settle()
+	require.Equal(t, "down", see(w, newTunnel()).Status.AtProvider.Status)
+	require.NoError(t, w.sim.Connect(string(w.connectionSecret()["token"]), connectorID, "2026.4.0"))
+}
+
+func TestATunnelThatStaysDownIsAskedAboutNowAndThen(t *testing.T) {
+	w := up(t)
+	require.NoError(t, w.sim.Connect(string(w.connectionSecret()["token"]), connectorID, "2026.4.0"))
+	w.sim.Disconnect(connectorID)
+	w.restart()
+	w.rounds(20)
+	require.Equal(t, "down", see(w, newTunnel()).Status.AtProvider.Status)
+	require.Equal(t, 1, w.sim.Count("tunnel.token"))
+	w.later(16 * time.Minute)
+	w.rounds(20)
+	require.Equal(t, 2, w.sim.Count("tunnel.token"))
+}
+
+func TestATunnelWhoseSecretCarriesAnotherMarkIsNotReadyOnceTheConnectorsAreGone(t *testing.T) {
+	w := up(t)
+	id := w.sim.Tunnels(account)[0].ID
+	require.NoError(t, w.sim.Connect(string(w.connectionSecret()["token"]), connectorID, "2026.4.0"))
+	theirs, err := ownership.NewTunnelSecret("7a1b2c3d-1111-4222-8333-444455556666", 0, time.Now(), rand.Reader)
+	require.NoError(t, err)
+	require.True(t, w.sim.ReplaceSecret(account, id, theirs))
+	w.sim.Disconnect(connectorID)
+	w.restart()
+	w.rounds(4)
+	require.Contains(t, told(see(w, newTunnel()), condition.TypeConflict), "is marked for another object, so it is neither changed nor deleted")
+	require.Contains(t, told(see(w, newTunnel()), xpv2.TypeReady), "False: ")
+}
+
+func TestARotationIsRefusedIfTheTunnelTurnsOutToBeSomebodyElses(t *testing.T) {
+	w := up(t)
+	theirs, err := ownership.NewTunnelSecret("7a1b2c3d-1111-4222-8333-444455556666", 0, time.Now(), rand.Reader)
+	require.NoError(t, err)
+	require.True(t, w.sim.ReplaceSecret(account, w.sim.Tunnels(account)[0].ID, theirs))
+	askForRotation(w, 30*time.Minute)
+	w.later(time.Hour)
+	w.rounds(4)
+	require.Equal(t, []byte(theirs), w.sim.Tunnels(account)[0].Secret)
+	require.Contains(t, told(see(w, newTunnel()), xpv2.TypeReady), "False: tunnel ")
+	require.Contains(t, told(see(w, newTunnel()), condition.TypeConflict), "is marked for another object")
 }
 
 // nextLook is how long after a round the tunnel is looked at again.

@@ -208,9 +208,9 @@ type life struct {
 
 	effects int
 	dead    bool
-	// dropped is called after connections were dropped, refused instead of a creation in the cluster.
-	dropped func()
-	refused func(client.Object) error
+	// dropped is called after connections were dropped, refused instead of a creation in the cluster, kept instead of a deletion.
+	dropped       func()
+	refused, kept func(client.Object) error
 }
 
 func (l *life) afterDrop(f func()) {
@@ -223,6 +223,12 @@ func (l *life) refuse(f func(client.Object) error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused = f
+}
+
+func (l *life) refuseDeletion(f func(client.Object) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = f
 }
 
 var errDead = errors.New("the process was killed")
@@ -294,6 +300,12 @@ func (l *life) kube() interceptor.Funcs {
 			return l.effect(func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			l.mu.Lock()
+			kept := l.kept
+			l.mu.Unlock()
+			if kept != nil {
+				return kept(o)
+			}
 			return l.effect(func() error { return c.Delete(ctx, o, opts...) })
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {

@@ -2,6 +2,7 @@ package cloudflare
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -22,6 +23,7 @@ type answer[T any] struct {
 	done  chan struct{}
 	value T
 	err   error
+	good  bool
 	until time.Time
 }
 
@@ -44,7 +46,8 @@ func (m *memo[T]) get(ctx context.Context, key string, ask func(context.Context)
 			value, err := ask(ctx)
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			a.value, a.err, a.until = value, err, time.Now().Add(keep(value, err))
+			hold := keep(value, err)
+			a.value, a.err, a.good, a.until = value, err, hold == keepGood, time.Now().Add(hold)
 			close(a.done)
 		}()
 	}
@@ -59,9 +62,9 @@ func (m *memo[T]) get(ctx context.Context, key string, ask func(context.Context)
 	}
 }
 
-// forget drops all answers.
-func (m *memo[T]) forget() {
+// forgetGood drops the answers that were good. Bad ones end soon by themselves, and one that is under way is new.
+func (m *memo[T]) forgetGood() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.answers = nil
+	maps.DeleteFunc(m.answers, func(_ string, a *answer[T]) bool { return a.good })
 }

@@ -21,6 +21,8 @@ type Session struct {
 	tunnels  map[string]*view[Tunnel]
 	records  map[string]*view[Record]
 	batchers map[string]*batcher
+	// tokenDoubted and zonesDoubted are when good news about the token and about zones were last given up.
+	tokenDoubted, zonesDoubted time.Time
 
 	zones       memo[Zone]
 	verified    memo[struct{}]
@@ -90,13 +92,29 @@ func (s *Session) batchWindow() time.Duration {
 	return s.options.BatchWindow * time.Duration(1+s.limiter.used())
 }
 
-// fail names the operation in an error. What is known about the token is asked again after it was refused.
+// fail names the operation in an error. What the error speaks against is asked again.
 func (s *Session) fail(op string, err error) error {
-	if errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden) {
-		s.verified.forget()
-		s.permissions.forget()
+	switch {
+	case errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden):
+		s.doubt(&s.tokenDoubted, s.verified.forgetGood, s.permissions.forgetGood)
+	case errors.Is(err, ErrInvalid):
+		// A zone that was removed is answered so.
+		s.doubt(&s.zonesDoubted, s.zones.forgetGood)
 	}
 	return asError(op, err)
+}
+
+// doubt gives up good news. Objects fail for the same cause one after the other and all ask for it, so they share what is found
+// out, for as long as bad news hold.
+func (s *Session) doubt(last *time.Time, forget ...func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); last.IsZero() || now.Sub(*last) >= keepBad {
+		*last = now
+		for _, f := range forget {
+			f()
+		}
+	}
 }
 
 // CreateTunnel implements API.

@@ -15,6 +15,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -71,10 +72,20 @@ type Kind[T Managed] struct {
 	NewList func() resource.ManagedList
 	// Counterpart is what the kind does with Cloudflare in one reconcile.
 	Counterpart func(*Task) Counterpart[T]
+	// Elsewhere says that what was seen last is not where the object wants it by now, so that it does not work until that could
+	// be mended. It is nil for a kind that does not move.
+	Elsewhere func(mg T) bool
 	// Due is when an object must be looked at although nothing happened, before its poll interval is over.
 	Due func(mg T, now time.Time, o Options) []time.Time
 	// Watch adds what else makes objects be looked at, beside themselves and their provider configs.
 	Watch func(*builder.Builder, client.Reader, Options)
+}
+
+// unready tells that an error keeps from working what is not where it should be. Of others, an error does not say so.
+func (k Kind[T]) unready(mg T, err error) {
+	if err != nil && k.Elsewhere != nil && k.Elsewhere(mg) {
+		mg.SetConditions(xpv2.Unavailable().WithMessage(err.Error()))
+	}
 }
 
 func (k Kind[T]) name() string {

@@ -47,14 +47,16 @@ func (c *connector[T]) Connect(ctx context.Context, cr T) (managed.TypedExternal
 	found, err := c.Resolver.For(ctx, cr.GetNamespace(), cr.GetProviderConfigReference())
 	if err != nil {
 		settings.MarkCondition(cr, err)
+		c.kind.unready(cr, err)
 		return nil, err
 	}
 	task := &Task{Shared: c.Shared, Settings: found}
-	return &external[T]{task: task, counterpart: c.kind.Counterpart(task)}, nil
+	return &external[T]{kind: c.kind, task: task, counterpart: c.kind.Counterpart(task)}, nil
 }
 
 // external has the work done and tells in the object's conditions how it went.
 type external[T Managed] struct {
+	kind        Kind[T]
 	task        *Task
 	counterpart Counterpart[T]
 	// uncertain says that something may exist because of a creation before this reconcile.
@@ -71,6 +73,8 @@ func (e *external[T]) Observe(ctx context.Context, cr T) (managed.ExternalObserv
 	}
 	if conflict := (*ConflictError)(nil); errors.As(err, &conflict) {
 		cr.SetConditions(xpv2.Unavailable().WithMessage(conflict.Message))
+	} else {
+		e.kind.unready(cr, err)
 	}
 	return o, e.task.tell(ctx, cr, err)
 }

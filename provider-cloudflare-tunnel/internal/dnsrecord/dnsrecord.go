@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,11 +28,19 @@ func Kind() controller.Kind[*v1alpha1.DNSRecord] {
 		Counterpart: func(t *controller.Task) controller.Counterpart[*v1alpha1.DNSRecord] {
 			return &external{Task: t}
 		},
-		Due: func(*v1alpha1.DNSRecord, time.Time, controller.Options) []time.Time { return nil },
+		Elsewhere: elsewhere,
+		Due:       func(*v1alpha1.DNSRecord, time.Time, controller.Options) []time.Time { return nil },
 		Watch: func(b *builder.Builder, kube client.Reader, _ controller.Options) {
 			b.Watches(&v1alpha1.Tunnel{}, handler.EnqueueRequestsFromMapFunc(dependents(kube)), builder.WithPredicates(targetChanged()))
 		},
 	}
+}
+
+// elsewhere says that the record was seen under another name than it is wanted under.
+func elsewhere(r *v1alpha1.DNSRecord) bool {
+	seen := r.Status.AtProvider.FQDN
+	return seen != "" && !sameHost(seen, r.Spec.ForProvider.Name) &&
+		!meta.WasDeleted(r) && !controller.OnlyObserves(r.Spec.ManagementPolicies)
 }
 
 func newList() resource.ManagedList { return &v1alpha1.DNSRecordList{} }

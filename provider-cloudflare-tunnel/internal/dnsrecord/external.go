@@ -22,15 +22,16 @@ import (
 var idPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // external is one DNSRecord's way to Cloudflare during one reconcile.
-type external struct{ *controller.Task }
+type external struct {
+	*controller.Task
+
+	// astray says that the record was seen not to lead from the wanted name to the wanted place.
+	astray bool
+}
 
 // Observe finds the object's record and compares it with what is wanted.
 func (e *external) Observe(ctx context.Context, cr *v1alpha1.DNSRecord) (managed.ExternalObservation, error) {
-	zone, err := e.zone(ctx, cr)
-	if err != nil {
-		return managed.ExternalObservation{}, err
-	}
-	r, err := e.find(ctx, cr, zone)
+	r, err := e.seek(ctx, cr)
 	if errors.Is(err, cloudflare.ErrNotFound) {
 		return managed.ExternalObservation{}, e.Absent(ctx, cr, func() error {
 			_, err := target(ctx, e.Kube, cr)
@@ -57,7 +58,7 @@ func (e *external) Observe(ctx context.Context, cr *v1alpha1.DNSRecord) (managed
 		if err != nil {
 			return managed.ExternalObservation{}, err
 		}
-		drift = Drift(want, r.RecordSpec)
+		drift, e.astray = Drift(want, r.RecordSpec), !Leads(want, r.RecordSpec)
 	}
 	setStatus(&cr.Status.AtProvider, r)
 	cr.SetConditions(xpv2.Available())
@@ -76,6 +77,33 @@ func (e *external) want(ctx context.Context, cr *v1alpha1.DNSRecord, r cloudflar
 	}
 	content, err := target(ctx, e.Kube, cr)
 	return Want(cr, content), err
+}
+
+// seek finds the object's record in its zone, or in the one that has taken the place of a zone that Cloudflare has no more: a
+// zone that is removed takes its records along, and has another id once it is added again.
+func (e *external) seek(ctx context.Context, cr *v1alpha1.DNSRecord) (cloudflare.Record, error) {
+	zone, err := e.zone(ctx, cr)
+	if err != nil {
+		return cloudflare.Record{}, err
+	}
+	r, err := e.find(ctx, cr, zone)
+	if !errors.Is(err, cloudflare.ErrInvalid) {
+		return r, err
+	}
+	if _, unknown := e.API.FindZone(ctx, zone); !errors.Is(unknown, cloudflare.ErrInvalid) {
+		return r, err
+	}
+	again, err := e.wantedZone(ctx, cr)
+	elsewhere := err == nil && !InZone(cr.Spec.ForProvider.Name, again.Name)
+	if missing := (*settings.Error)(nil); errors.As(err, &missing) || again.ID == zone || elsewhere {
+		err = fmt.Errorf("zone %s, in which the record was, is not at Cloudflare any more; add the zone there again, or let go of the record by "+
+			"taking Delete out of spec.managementPolicies", zone)
+		cr.SetConditions(xpv2.Unavailable().WithMessage(err.Error()))
+	}
+	if err != nil {
+		return cloudflare.Record{}, err
+	}
+	return e.find(ctx, cr, again.ID)
 }
 
 // find reads the object's record: by its id, else by its name. Of several of that name, one that carries the object's mark
@@ -166,9 +194,14 @@ func (e *external) adopt(ctx context.Context, cr *v1alpha1.DNSRecord, zone strin
 	return r, nil
 }
 
-// Update makes the record as wanted, once Cloudflare says that it still is ours.
+// Update makes the record as wanted, once Cloudflare says that it still is ours. If that fails, the object is ready only as
+// far as the record is of use as it is: with another comment or TTL, but not with another name or target.
 func (e *external) Update(ctx context.Context, cr *v1alpha1.DNSRecord) (managed.ExternalUpdate, error) {
-	return managed.ExternalUpdate{}, e.update(ctx, cr)
+	err := e.update(ctx, cr)
+	if err != nil && e.astray {
+		cr.SetConditions(xpv2.Unavailable().WithMessage(err.Error()))
+	}
+	return managed.ExternalUpdate{}, err
 }
 
 func (e *external) update(ctx context.Context, cr *v1alpha1.DNSRecord) error {
@@ -187,14 +220,27 @@ func (e *external) update(ctx context.Context, cr *v1alpha1.DNSRecord) error {
 	if err != nil {
 		return err
 	}
+	if !sameHost(r.Name, want.Name) {
+		z, err := e.API.FindZone(ctx, zone)
+		if err != nil {
+			return fmt.Errorf("find the zone of %s: %w", want.Name, err)
+		}
+		if err := within(cr, z); err != nil {
+			return err
+		}
+	}
 	r, err = e.API.UpdateRecord(ctx, zone, r.ID, want)
 	if errors.Is(err, cloudflare.ErrConflict) {
 		return &controller.ConflictError{Message: fmt.Sprintf("another record of the zone is named %s; delete that one, or choose another name", want.Name)}
 	}
-	if err == nil {
-		setStatus(&cr.Status.AtProvider, r)
+	if err != nil {
+		return err
 	}
-	return err
+	setStatus(&cr.Status.AtProvider, r)
+	if !sameHost(r.Name, want.Name) {
+		return fmt.Errorf("the record got the name %s at Cloudflare instead of %s; choose a name in its zone", r.Name, want.Name)
+	}
+	return nil
 }
 
 // Delete deletes the record.
@@ -212,29 +258,46 @@ func (e *external) Delete(ctx context.Context, cr *v1alpha1.DNSRecord) error {
 
 // zone is the id of the zone where the object's record is, or is to be made. A record does not move, so what was seen comes first.
 func (e *external) zone(ctx context.Context, cr *v1alpha1.DNSRecord) (string, error) {
-	if e.Zone = cr.Status.AtProvider.ZoneID; e.Zone != "" {
+	if e.Zone == "" {
+		e.Zone = cr.Status.AtProvider.ZoneID
+	}
+	if e.Zone != "" {
 		return e.Zone, nil
 	}
+	z, err := e.wantedZone(ctx, cr)
+	return z.ID, err
+}
+
+// wantedZone is the zone that the object or its provider config names.
+func (e *external) wantedZone(ctx context.Context, cr *v1alpha1.DNSRecord) (cloudflare.Zone, error) {
 	zone := e.Settings.Zone
 	if cr.Spec.ForProvider.Zone != nil {
 		zone = *cr.Spec.ForProvider.Zone
 	}
 	if zone == "" {
-		return "", fmt.Errorf("no zone; set spec.forProvider.zone, or spec.zone of %s", e.Config)
+		return cloudflare.Zone{}, fmt.Errorf("no zone; set spec.forProvider.zone, or spec.zone of %s", e.Config)
 	}
 	z, err := e.API.FindZone(ctx, zone)
 	if errors.Is(err, cloudflare.ErrNotFound) || errors.Is(err, cloudflare.ErrForbidden) {
-		return "", &settings.Error{Reason: condition.ReasonMissingPermissions, Message: fmt.Sprintf(
+		return cloudflare.Zone{}, &settings.Error{Reason: condition.ReasonMissingPermissions, Message: fmt.Sprintf(
 			"zone %s does not exist, or the API token of %s may not see it: it needs %s for this zone", zone, e.Config, cloudflare.PermissionZoneRead)}
 	}
 	if err != nil {
-		return "", fmt.Errorf("find zone %s: %w", zone, err)
+		return cloudflare.Zone{}, fmt.Errorf("find zone %s: %w", zone, err)
 	}
-	if name := cr.Spec.ForProvider.Name; !InZone(name, z.Name) && !meta.WasDeleted(cr) {
-		return "", fmt.Errorf("%s is not in zone %s; choose a name that ends in .%s", name, z.Name, z.Name)
+	if err := within(cr, z); err != nil {
+		return cloudflare.Zone{}, err
 	}
 	e.Zone = z.ID
-	return z.ID, nil
+	return z, nil
+}
+
+// within refuses a name outside of the zone: Cloudflare takes it for one without the zone's, and adds that.
+func within(cr *v1alpha1.DNSRecord, z cloudflare.Zone) error {
+	if name := cr.Spec.ForProvider.Name; !InZone(name, z.Name) && !meta.WasDeleted(cr) {
+		return fmt.Errorf("%s is not in zone %s; choose a name that ends in .%s", name, z.Name, z.Name)
+	}
+	return nil
 }
 
 func judge(cr *v1alpha1.DNSRecord, r cloudflare.Record) ownership.Verdict {

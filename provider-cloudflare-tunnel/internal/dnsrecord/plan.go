@@ -50,6 +50,12 @@ func Drift(want, seen cloudflare.RecordSpec) []string {
 	return drift
 }
 
+// Leads says whether a record leads from the wanted name to the wanted place, whatever else differs. A record of a tunnel that
+// is not proxied leads nowhere, so that counts too.
+func Leads(want, seen cloudflare.RecordSpec) bool {
+	return seen.Type == want.Type && sameHost(seen.Name, want.Name) && sameHost(seen.Content, want.Content) && seen.Proxied == want.Proxied
+}
+
 // InZone says whether a host name lies in a zone.
 func InZone(name, zone string) bool {
 	return sameHost(name, zone) || strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(zone))

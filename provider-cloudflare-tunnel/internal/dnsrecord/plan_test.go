@@ -63,6 +63,28 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+func TestWhatMattersToThoseWhoFollowARecord(t *testing.T) {
+	want := cloudflare.RecordSpec{Type: "CNAME", Name: "acme.example.com", Content: "x.cfargotunnel.com", Proxied: true, TTL: 1, Comment: "aphex:1"}
+	for name, c := range map[string]struct {
+		change func(*cloudflare.RecordSpec)
+		leads  bool
+	}{
+		"a record as wanted leads":              {func(*cloudflare.RecordSpec) {}, true},
+		"with another comment and ttl it does":  {func(r *cloudflare.RecordSpec) { r.Comment, r.TTL = "", 60 }, true},
+		"with another spelling it does":         {func(r *cloudflare.RecordSpec) { r.Name = "ACME.example.com." }, true},
+		"with another name it does not":         {func(r *cloudflare.RecordSpec) { r.Name = "old.example.com" }, false},
+		"with another content it does not":      {func(r *cloudflare.RecordSpec) { r.Content = "y.cfargotunnel.com" }, false},
+		"with another type it does not":         {func(r *cloudflare.RecordSpec) { r.Type = "TXT" }, false},
+		"to a tunnel without proxy it does not": {func(r *cloudflare.RecordSpec) { r.Proxied = false }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := want
+			c.change(&seen)
+			require.Equal(t, c.leads, dnsrecord.Leads(want, seen))
+		})
+	}
+}
+
 func TestInZone(t *testing.T) {
 	require.True(t, dnsrecord.InZone("acme.example.com", "example.com"))
 	require.True(t, dnsrecord.InZone("a.b.Example.com", "example.com"))

@@ -40,6 +40,7 @@ type config interface {
 	resource.ProviderConfig
 	condition.Object
 	client.Object
+	CheckedSecretVersion() *string
 }
 
 // kinds are both kinds of provider config.
@@ -86,11 +87,27 @@ type reconciler struct {
 	newConfig func() config
 }
 
-// Reconcile counts, then checks the token.
+// Reconcile counts, then checks the token, also where not all could be counted: a usage whose owner references a restore took
+// away is to be deleted, which Crossplane gives no provider the right to do.
 func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	if result, err := r.counter.Reconcile(ctx, req); err != nil || !result.IsZero() {
-		return result, err
+	counted, err := r.counter.Reconcile(ctx, req)
+	if err != nil {
+		return counted, err
 	}
+	checked, err := r.tell(ctx, req)
+	return sooner(counted, checked), err
+}
+
+// sooner is the earlier of two next looks, as far as there is one.
+func sooner(a, b reconcile.Result) reconcile.Result {
+	if b.IsZero() || (!a.IsZero() && a.RequeueAfter < b.RequeueAfter) {
+		return a
+	}
+	return b
+}
+
+// tell checks the token and writes down what came of it.
+func (r *reconciler) tell(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	c := r.newConfig()
 	if err := r.Kube.Get(ctx, req.NamespacedName, c); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
@@ -101,7 +118,8 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 	before, again := c.GetCondition(condition.TypeAuthorized), recheckGood
 	var bad *settings.Error
-	switch err := r.check(ctx, c); {
+	version, err := r.check(ctx, c)
+	switch {
 	case err == nil:
 		c.SetConditions(condition.Authorized())
 	case errors.As(err, &bad):
@@ -116,10 +134,11 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		return reconcile.Result{}, err
 	}
-	after := c.GetCondition(condition.TypeAuthorized)
-	if after.Equal(before) {
+	checked := c.CheckedSecretVersion()
+	if *checked == version && c.GetCondition(condition.TypeAuthorized).Equal(before) {
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
+	*checked = version
 	if bad != nil {
 		r.Recorder.Event(c, event.Warning(event.Reason(bad.Reason), bad))
 	}
@@ -132,12 +151,13 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: again}, nil
 }
 
-func (r *reconciler) check(ctx context.Context, c config) error {
+// check finds out whether the token does, and in which version of its Secret it is.
+func (r *reconciler) check(ctx context.Context, c config) (secretVersion string, err error) {
 	s, err := r.resolve(ctx, c)
 	if err != nil {
-		return err
+		return s.SecretVersion, err
 	}
-	return settings.Check(ctx, s, s.AccountID, s.Zone)
+	return s.SecretVersion, settings.Check(ctx, s, s.AccountID, s.Zone)
 }
 
 func (r *reconciler) resolve(ctx context.Context, c config) (*settings.Settings, error) {
@@ -147,5 +167,5 @@ func (r *reconciler) resolve(ctx context.Context, c config) (*settings.Settings,
 	case *v1alpha1.ClusterProviderConfig:
 		return r.Resolver.Cluster(ctx, c)
 	}
-	return nil, fmt.Errorf("%T is no provider config", c)
+	return &settings.Settings{}, fmt.Errorf("%T is no provider config", c)
 }

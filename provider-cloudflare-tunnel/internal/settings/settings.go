@@ -25,6 +25,8 @@ type Settings struct {
 	Config string
 	// AccountID and Zone are for objects that name none; either may be empty.
 	AccountID, Zone string
+	// SecretVersion is the resource version of the Secret with the token, empty if there is none.
+	SecretVersion string
 	// API is Cloudflare as the config's token sees it.
 	API cloudflare.API
 }
@@ -78,13 +80,14 @@ func (r *Resolver) For(ctx context.Context, namespace string, ref *xpv2.Provider
 		"spec.providerConfigRef.kind is %q; it must be ProviderConfig or ClusterProviderConfig", ref.Kind)}
 }
 
-// Cluster are the settings of a ClusterProviderConfig.
+// Cluster are the settings of a ClusterProviderConfig. With an error they are what is known of them, without API.
 func (r *Resolver) Cluster(ctx context.Context, c *v1alpha1.ClusterProviderConfig) (*Settings, error) {
 	ref := c.Spec.Credentials.SecretRef
 	return r.settings(ctx, "ClusterProviderConfig "+c.Name, ref.Namespace, ref.LocalSecretKeyReference, c.Spec.AccountSettings)
 }
 
-// Namespaced are the settings of a ProviderConfig. Its secret is read from its own namespace, and from no other.
+// Namespaced are the settings of a ProviderConfig. Its secret is read from its own namespace, and from no other. With an error
+// they are what is known of them, without API.
 func (r *Resolver) Namespaced(ctx context.Context, c *v1alpha1.ProviderConfig) (*Settings, error) {
 	name := "ProviderConfig " + c.Namespace + "/" + c.Name
 	return r.settings(ctx, name, c.Namespace, c.Spec.Credentials.SecretRef, c.Spec.AccountSettings)
@@ -92,40 +95,43 @@ func (r *Resolver) Namespaced(ctx context.Context, c *v1alpha1.ProviderConfig) (
 
 func (r *Resolver) settings(ctx context.Context, config, namespace string, ref v1alpha1.LocalSecretKeyReference,
 	a v1alpha1.AccountSettings) (*Settings, error) {
-	token, err := r.token(ctx, config, namespace, ref)
+	found := &Settings{Config: config, AccountID: value(a.AccountID), Zone: value(a.Zone)}
+	token, version, err := r.token(ctx, config, namespace, ref)
+	found.SecretVersion = version
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	api, err := r.Session(cloudflare.Config{Token: token, BaseURL: value(a.BaseURL), RequestsPer5Minutes: int(value(a.RequestsPer5Minutes))})
 	if errors.Is(err, cloudflare.ErrUnauthorized) {
-		return nil, &Error{condition.ReasonTokenRefused, fmt.Sprintf("%s: the API token in Secret %s/%s: %v", config, namespace, ref.Name, err)}
+		return found, &Error{condition.ReasonTokenRefused, fmt.Sprintf("%s: the API token in Secret %s/%s: %v", config, namespace, ref.Name, err)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", config, err)
+		return found, fmt.Errorf("%s: %w", config, err)
 	}
-	return &Settings{Config: config, AccountID: value(a.AccountID), Zone: value(a.Zone), API: api}, nil
+	found.API = api
+	return found, nil
 }
 
-func (r *Resolver) token(ctx context.Context, config, namespace string, ref v1alpha1.LocalSecretKeyReference) (string, error) {
+func (r *Resolver) token(ctx context.Context, config, namespace string, ref v1alpha1.LocalSecretKeyReference) (token, version string, err error) {
 	key := ref.Key
 	if key == "" {
 		key = "token"
 	}
 	secret := &corev1.Secret{}
-	err := r.Kube.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, secret)
+	err = r.Kube.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, secret)
 	switch {
 	case kerrors.IsNotFound(err):
-		return "", &Error{condition.ReasonNoToken, fmt.Sprintf(
+		return "", "", &Error{condition.ReasonNoToken, fmt.Sprintf(
 			"%s: Secret %s/%s does not exist; create it with the API token under the key %s", config, namespace, ref.Name, key)}
 	case err != nil:
-		return "", fmt.Errorf("%s: read Secret %s/%s: %w", config, namespace, ref.Name, err)
+		return "", "", fmt.Errorf("%s: read Secret %s/%s: %w", config, namespace, ref.Name, err)
 	}
-	token := strings.TrimSpace(string(secret.Data[key]))
+	token = strings.TrimSpace(string(secret.Data[key]))
 	if token == "" {
-		return "", &Error{condition.ReasonNoToken, fmt.Sprintf(
+		return "", secret.ResourceVersion, &Error{condition.ReasonNoToken, fmt.Sprintf(
 			"%s: Secret %s/%s has no API token under the key %s", config, namespace, ref.Name, key)}
 	}
-	return token, nil
+	return token, secret.ResourceVersion, nil
 }
 
 func (r *Resolver) get(ctx context.Context, name types.NamespacedName, config client.Object, what string) error {

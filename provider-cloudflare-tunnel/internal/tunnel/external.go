@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
@@ -117,21 +119,27 @@ func (e *external) find(ctx context.Context, cr *v1alpha1.Tunnel, account string
 }
 
 // prove reads the mark in a tunnel's secret, and the credentials where they are to be published. Both are as a rule in the
-// connection secret already. An object that is being deleted trusts only Cloudflare.
+// connection secret already. An object that is being deleted trusts only Cloudflare, and so does from time to time one that
+// lost its connectors: somebody else may have replaced the secret.
 func (e *external) prove(ctx context.Context, cr *v1alpha1.Tunnel, t cloudflare.Tunnel) (ownership.Mark, *cloudflare.Credentials, error) {
-	if !meta.WasDeleted(cr) {
-		c, ok, err := published(ctx, e.Kube, cr, t.Account, t.ID)
-		if err != nil {
-			return ownership.Mark{}, nil, err
-		}
-		if ok {
-			return ownership.OfTunnel(c.TunnelSecret), &c, nil
-		}
-		if mark, known := e.marks.get(cr.UID, t.ID); known && cr.Spec.WriteConnectionSecretToReference == nil {
-			return mark, nil, nil
-		}
+	if meta.WasDeleted(cr) {
+		return e.read(ctx, cr, t)
 	}
-	return e.read(ctx, cr, t)
+	have, ok, err := published(ctx, e.Kube, cr, t.Account, t.ID)
+	if err != nil {
+		return ownership.Mark{}, nil, err
+	}
+	if ok && (t.Status != v1alpha1.TunnelDown || e.marks.agreed(cr.UID, t.ID, e.Now())) {
+		return ownership.OfTunnel(have.TunnelSecret), &have, nil
+	}
+	if mark, known := e.marks.get(cr.UID, t.ID); known && cr.Spec.WriteConnectionSecretToReference == nil {
+		return mark, nil, nil
+	}
+	mark, c, err := e.read(ctx, cr, t)
+	if err == nil && ok && bytes.Equal(have.TunnelSecret, c.TunnelSecret) {
+		e.marks.agree(cr.UID, t.ID, e.Now())
+	}
+	return mark, c, err
 }
 
 // read asks Cloudflare for a tunnel's credentials and the mark in them.
@@ -202,7 +210,8 @@ func (e *external) adopt(ctx context.Context, cr *v1alpha1.Tunnel, account strin
 }
 
 // Update renames the tunnel or replaces its secret. It asks Cloudflare for the secret first: that proves the tunnel ours,
-// and tells whether an earlier attempt already replaced it.
+// and tells whether an earlier attempt already replaced it. If it fails, the tunnel stays ready: it serves under either name,
+// and connections outlive their secret. Only one that turns out to be somebody else's is not.
 func (e *external) Update(ctx context.Context, cr *v1alpha1.Tunnel) (managed.ExternalUpdate, error) {
 	account, err := e.account(cr)
 	if err != nil {
@@ -213,6 +222,9 @@ func (e *external) Update(ctx context.Context, cr *v1alpha1.Tunnel) (managed.Ext
 		return managed.ExternalUpdate{}, err
 	}
 	mark, c, err := e.own(ctx, cr, t)
+	if conflict := (*controller.ConflictError)(nil); errors.As(err, &conflict) {
+		cr.SetConditions(xpv2.Unavailable().WithMessage(conflict.Message))
+	}
 	if err != nil {
 		return managed.ExternalUpdate{}, err
 	}
@@ -338,10 +350,15 @@ func setStatus(s *v1alpha1.TunnelObservation, t cloudflare.Tunnel) {
 	slices.SortFunc(s.Connectors, func(a, b v1alpha1.TunnelConnector) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// marks remembers what was proven, for objects without a connection secret to read it from.
+// agreeTime is how long the connection secret of a tunnel that is down is trusted after Cloudflare said the same.
+const agreeTime = 15 * time.Minute
+
+// marks remembers what was proven, for objects without a connection secret to read it from, and when Cloudflare said the same as
+// the connection secret of a tunnel that is down.
 type marks struct {
-	mu    sync.Mutex
-	known map[markKey]ownership.Mark
+	mu      sync.Mutex
+	known   map[markKey]ownership.Mark
+	agreeAt map[markKey]time.Time
 }
 
 type markKey struct {
@@ -369,4 +386,21 @@ func (m *marks) forget(uid types.UID, id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.known, markKey{uid, id})
+	delete(m.agreeAt, markKey{uid, id})
+}
+
+func (m *marks) agree(uid types.UID, id string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.agreeAt == nil {
+		m.agreeAt = make(map[markKey]time.Time)
+	}
+	m.agreeAt[markKey{uid, id}] = now
+}
+
+func (m *marks) agreed(uid types.UID, id string, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last, known := m.agreeAt[markKey{uid, id}]
+	return known && now.Sub(last) < agreeTime
 }

@@ -129,6 +129,15 @@ func (s *Simulator) AddZone(account, id, name string) {
 	s.zones[id] = &zone{id: id, name: strings.ToLower(name), account: account}
 }
 
+// RemoveZone removes a zone with its records. It is false if there is none.
+func (s *Simulator) RemoveZone(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, found := s.zones[id]
+	delete(s.zones, id)
+	return found
+}
+
 // mustAccount is an account that its user has to know.
 func (s *Simulator) mustAccount(id string) *account {
 	a := s.accounts[id]

@@ -101,6 +101,18 @@ func (s *Simulator) RemoveTunnel(accountID, id string) bool {
 	return true
 }
 
+// ReplaceSecret gives a live tunnel another secret, as somebody else would. It is false if there is none. Connections stay.
+func (s *Simulator) ReplaceSecret(accountID, id string, secret []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.mustAccount(accountID).find(id)
+	if t == nil {
+		return false
+	}
+	t.secret = bytes.Clone(secret)
+	return true
+}
+
 func (s *Simulator) newTunnel(name, source string, secret []byte) *tunnel {
 	if secret == nil {
 		secret = make([]byte, 32)

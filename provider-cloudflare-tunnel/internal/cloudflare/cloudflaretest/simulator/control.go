@@ -12,6 +12,7 @@ import (
 //
 //	PUT    /accounts/{account}               adds an account
 //	PUT    /zones/{zone}                     {"account", "name"} adds a zone
+//	DELETE /zones/{zone}                     removes one, with its records
 //	PUT    /tokens                           a cloudflaretest.Token adds or replaces a token
 //	PUT    /faults                           {"faults": a cloudflaretest.Faults, "seed"} sets how often calls fail
 //	PUT    /connectors/{connector}           {"token", "version", "colos"} connects a connector; 403 if Cloudflare would refuse it
@@ -33,6 +34,9 @@ func control(s *cloudflaretest.Simulator) http.Handler {
 		if zone, ok := body[struct{ Account, Name string }](w, r); ok {
 			guard(w, func() { s.AddZone(zone.Account, r.PathValue("zone"), zone.Name) })
 		}
+	})
+	mux.HandleFunc("DELETE /zones/{zone}", func(w http.ResponseWriter, r *http.Request) {
+		found(w, s.RemoveZone(r.PathValue("zone")))
 	})
 	mux.HandleFunc("PUT /tokens", func(w http.ResponseWriter, r *http.Request) {
 		if token, ok := body[cloudflaretest.Token](w, r); ok {
