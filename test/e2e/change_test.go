@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
 	"aphex.io/platform/test/controlplane"
 	"aphex.io/platform/test/github"
@@ -194,6 +195,31 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	})
 	cp.see(t, itsQuota)
 	cp.see(t, itsConnector)
+
+	// Nor does one that the API server would refuse; it is asked, too.
+	for _, bad := range []struct{ setting, path, kind, spec, refusal string }{
+		{"{defaultLimits: {cpu: 50m}}", "tenant.defaultRequests[cpu]", "LimitRange",
+			"{limits: [{type: Container, default: {cpu: 50m}, defaultRequest: {cpu: 100m}}]}", "greater than default limit value 50m"},
+		{`{quota: {gpu: "1"}}`, "tenant.quota[gpu]", "ResourceQuota", `{hard: {gpu: "1"}}`, "must be a standard resource type"},
+		{`{quota: {pods: "-1"}}`, "tenant.quota[pods]", "ResourceQuota", `{hard: {pods: "-1"}}`, "must be greater than or equal to 0"},
+	} {
+		refused := &object{}
+		require.NoError(t, yaml.Unmarshal([]byte(newObject("v1", bad.kind)+"spec: "+bad.spec), &refused.Object))
+		_, err := cp.dynamic.Resource(kinds[bad.kind]).Namespace(namespace).Create(t.Context(), refused, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		require.ErrorContains(t, err, bad.refusal)
+
+		cp.patch(t, settings, "data: {tenant: null}")
+		cp.await(t, cp.xr(t, org), func(o *object) error {
+			status, _, _ := condition(o, "Synced")
+			return same("True", status)
+		})
+		cp.patch(t, settings, "data: {tenant: "+bad.setting+"}")
+		cp.await(t, cp.xr(t, org), func(o *object) error {
+			_, _, message := condition(o, "Synced")
+			return contains(message, "EnvironmentConfig aphex", bad.path)
+		})
+	}
+	cp.see(t, itsQuota)
 
 	cp.remove(t, settings)
 	cp.await(t, itsQuota, quota("20"))
