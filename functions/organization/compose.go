@@ -84,7 +84,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		}
 		for _, l := range listeners(set, n) {
 			if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, l.key, "EventListener", n.Namespace, l.name) {
-				d.AddWhen(home, l.key, eventListener(xr, &keys, l, n), object.ReadyWhen("Ready"))
+				d.AddWhen(home, l.key, eventListener(xr, &keys, l, n), listening(seen, l, n))
 			}
 		}
 		if set.Integrations.Cloudflare {
@@ -158,7 +158,7 @@ func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *ob
 
 	configuration := connectorConfiguration(set, id, n)
 	d.AddWhen(home, keyConnectorConfig, connectorConfigMap(configuration, n), object.ReadyWhenSeen)
-	d.AddWhen(home, keyConnector, connector(set, configHash(seen, configuration), credentials, n), object.ReadyWhenRolledOut)
+	d.AddWhen(home, keyConnector, connector(set, configHash(seen, configuration), credentials, n), object.ReadyWhenServing)
 	d.AddWhen(home, keyConnectorBudget, connectorDisruptionBudget(n), object.ReadyWhenSeen)
 }
 

@@ -338,6 +338,66 @@ func TestTheConnectorIsLeftAloneWhileItsTunnelOrCredentialsAreLost(t *testing.T)
 	require.Equal(t, object.False, condition(t, after, "WebhookReady").Status)
 }
 
+// pods sets how many of a Deployment's two pods are available.
+func pods(deployment map[string]any, available int64) map[string]any {
+	deployment = maps.Clone(deployment)
+	status := "True"
+	if available < 2 {
+		status = "False"
+	}
+	deployment["status"] = map[string]any{
+		"availableReplicas": available, "conditions": []any{map[string]any{"type": "Available", "status": status, "message": "some pods are missing."}},
+	}
+	return deployment
+}
+
+func TestOneOfTwoPodsIsEnough(t *testing.T) {
+	connectors := func(available int64) world {
+		w := settled(t, organization())
+		w.composed[keyConnector] = pods(w.composed[keyConnector], available)
+		return w
+	}
+	// listeners is the world in which Tekton calls the listener not ready.
+	listeners := func(available int64, owner string) world {
+		w := settled(t, organization())
+		w.composed[keyListener] = pods(w.composed[keyListener], 0)
+		w.composed[keyListener]["status"].(map[string]any)["conditions"] = []any{
+			map[string]any{"type": "Available", "status": "False"},
+			map[string]any{"type": "Ready", "status": "False", "message": "Condition Available has status: False."},
+		}
+		w.objects = append(slices.Clone(w.objects), pods(map[string]any{
+			"apiVersion": "apps/v1", "kind": "Deployment", "spec": map[string]any{"replicas": int64(2)},
+			"metadata": map[string]any{"namespace": "org-acme-corp", "name": "el-github-listener", "ownerReferences": []any{
+				map[string]any{"kind": "EventListener", "name": "github-listener", "uid": owner, "controller": true},
+			}},
+		}, available))
+		return w
+	}
+	for name, c := range map[string]struct {
+		world     world
+		condition string
+		status    object.Status
+		message   string
+	}{
+		"both connectors":  {connectors(2), "ConnectorReady", object.True, ""},
+		"one connector":    {connectors(1), "ConnectorReady", object.True, "Deployment org-acme-corp/cloudflared (1 of 2 pods are available)"},
+		"no connector":     {connectors(0), "ConnectorReady", object.False, "waiting for Deployment org-acme-corp/cloudflared (none of its pods is available)"},
+		"one listener":     {listeners(1, "uid-of-event-listener"), "ListenerReady", object.True, "EventListener org-acme-corp/github-listener (1 of 2 pods are available)"},
+		"no listener":      {listeners(0, "uid-of-event-listener"), "ListenerReady", object.False, "waiting for EventListener org-acme-corp/github-listener (Condition Available has status: False)"},
+		"somebody else's":  {listeners(1, "another"), "ListenerReady", object.False, "waiting for EventListener org-acme-corp/github-listener (Condition Available has status: False)"},
+		"two, says nobody": {listeners(2, "uid-of-event-listener"), "ListenerReady", object.True, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := compose(t, c.world, organization())
+			require.Equal(t, c.status == object.True, d.Ready)
+			got := condition(t, d, c.condition)
+			require.Equal(t, c.status, got.Status)
+			require.Equal(t, c.message, got.Message)
+			require.Equal(t, c.status, condition(t, d, "WebhookReady").Status)
+		})
+	}
+}
+
 func TestATunnelStaysInItsAccountAndARecordInItsZone(t *testing.T) {
 	const account = "65671c123fa015f89bfb9f110d0000fd"
 	set := environment(map[string]any{"cloudflare": map[string]any{"accountID": account, "zone": "arbiter-dev.com"}})

@@ -190,7 +190,7 @@ func (p part) judge(d *object.Desired, missing map[string]string) object.Conditi
 		c.Message = "waiting for " + awaited
 		return c
 	}
-	return object.Condition{Type: p.condition, Status: object.True, Reason: reasonAvailable}
+	return object.Condition{Type: p.condition, Status: object.True, Reason: reasonAvailable, Message: d.Remark(p.keys...)}
 }
 
 // isLink tells whether a condition is about something that a delivery passes through.

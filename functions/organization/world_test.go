@@ -122,6 +122,9 @@ func (w world) apply(d *object.Desired) world {
 		status := map[string]any{"conditions": []any{
 			map[string]any{"type": "Ready", "status": "True"}, map[string]any{"type": "Available", "status": "True"},
 		}}
+		if key == keyConnector {
+			status["availableReplicas"] = o["spec"].(map[string]any)["replicas"]
+		}
 		if key == keyTunnel {
 			status["atProvider"] = map[string]any{"id": "1280a396-767b-4e77-9425-735765b5f1ae"}
 			spec := o["spec"].(map[string]any)

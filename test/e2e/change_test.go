@@ -90,6 +90,42 @@ func TestChangesOfAnOrganization(t *testing.T) {
 	})
 }
 
+// A node that is drained takes one of the two pods with it, and no delivery is lost. A quota stands for the node that the pod
+// would start on again.
+func TestOneOfTwoPodsMayBeMissing(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-drained")
+	org, bindings := cp.tenant(t, namespace, "drained", "drained-app")
+	says := func(conditionType, message string) {
+		t.Helper()
+		cp.await(t, org, func(o *object) error {
+			status, _, have := condition(o, conditionType)
+			return errors.Join(same("True", status), same(message, strings.TrimPrefix(have, "<nil>")))
+		})
+	}
+	quota := cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"namespace": "org-drained", "name": "drained"},
+		"spec": map[string]any{"hard": map[string]any{"pods": "0"}},
+	}})
+	for selector, c := range map[string]struct{ condition, ref string }{
+		"app.kubernetes.io/name=cloudflared": {"ConnectorReady", "Deployment org-drained/cloudflared"},
+		"eventlistener=github-listener":      {"ListenerReady", "EventListener org-drained/github-listener"},
+	} {
+		pods := podsOf(t, "org-drained", selector)
+		require.Len(t, pods, 2, selector)
+		require.NoError(t, cp.kube.CoreV1().Pods("org-drained").Delete(t.Context(), pods[0].Name, metav1.DeleteOptions{}))
+		says(c.condition, c.ref+" (1 of 2 pods are available)")
+	}
+	for _, claim := range append(bindings, org) {
+		cp.awaitReady(t, claim)
+	}
+	says("WebhookReady", "deliveries to https://drained.arbiter-dev.com reach the listener")
+
+	cp.remove(t, quota)
+	says("ConnectorReady", "")
+	says("ListenerReady", "")
+}
+
 func TestChangesOfABinding(t *testing.T) {
 	t.Parallel()
 	namespace := cp.namespace(t, "e2e-rewired")
