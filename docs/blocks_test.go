@@ -39,6 +39,8 @@ var needed = []string{
 	"a Platform",
 	"the Secrets of a Platform",
 	"an Argo CD",
+	// TestMovingToAnotherAccount does the same.
+	"a second account",
 	// In the embedded control plane, nothing but packages runs.
 	"a cluster",
 	"pods that run",

@@ -399,13 +399,12 @@ func TestOneOfTwoPodsIsEnough(t *testing.T) {
 }
 
 func TestATunnelStaysInItsAccountAndARecordInItsZone(t *testing.T) {
-	const account = "65671c123fa015f89bfb9f110d0000fd"
-	set := environment(map[string]any{"cloudflare": map[string]any{"accountID": account, "zone": "arbiter-dev.com"}})
+	set := environment(map[string]any{"cloudflare": map[string]any{"accountID": testAccount, "zone": "arbiter-dev.com"}})
 
 	fresh := world{objects: []map[string]any{set}}
 	fresh = fresh.apply(compose(t, fresh, organization()))
 	d := compose(t, fresh, organization())
-	require.Equal(t, account, *get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ForProvider.AccountID)
+	require.Equal(t, testAccount, *get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ForProvider.AccountID)
 	require.Equal(t, "arbiter-dev.com", *get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord).Spec.ForProvider.Zone)
 
 	old := settled(t, organization())
@@ -609,18 +608,103 @@ func TestTheExampleOfSecretsNamesWhatIsComposed(t *testing.T) {
 	}
 }
 
-func TestAnOrganizationIsInTheAccountThatTheSettingsGiveIt(t *testing.T) {
-	w := settled(t, organization())
-	w.objects = append(w.objects, environment(map[string]any{"cloudflare": map[string]any{"accounts": []any{map[string]any{
-		"organizations": []any{"acme-*"}, "webhookDomain": "second.example.com",
-		"providerConfig": map[string]any{"kind": "ClusterProviderConfig", "name": "second"},
-	}}}}))
+// inAccount are settings that give the organization a place of its own.
+func inAccount(providerConfig, accountID string) map[string]any {
+	return environment(map[string]any{"cloudflare": map[string]any{"accounts": []any{map[string]any{
+		"organizations": []any{"acme-*"}, "webhookDomain": "second.example.com", "accountID": accountID,
+		"providerConfig": map[string]any{"kind": "ClusterProviderConfig", "name": providerConfig},
+	}}}})
+}
+
+func TestAnOrganizationIsMadeInTheAccountThatTheSettingsGiveIt(t *testing.T) {
+	nothing := world{objects: []map[string]any{inAccount("second", otherAccount)}}
+	w := nothing.apply(compose(t, nothing, organization()))
 	d := compose(t, w, organization())
 	tunnel, record := get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel), get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord)
 	require.Equal(t, "second", tunnel.Spec.ProviderConfigReference.Name)
+	require.Equal(t, otherAccount, *tunnel.Spec.ForProvider.AccountID)
 	require.Equal(t, "second", record.Spec.ProviderConfigReference.Name)
 	require.Equal(t, "acme-corp.second.example.com", record.Spec.ForProvider.Name)
 	require.Equal(t, "https://acme-corp.second.example.com", status(t, d).WebhookURL)
+}
+
+const otherAccount = "0123456789abcdef0123456789abcdef"
+
+func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
+	there := settled(t, organization())
+	before := compose(t, there, organization())
+	const advice = "; put them back, or delete this Tunnel and its DNSRecord, which are then made anew there"
+	for name, c := range map[string]struct {
+		settings map[string]any
+		gives    string
+	}{
+		"a named account":                         {inAccount("second", otherAccount), "account " + otherAccount},
+		"another account for the same token":      {inAccount("default", otherAccount), "account " + otherAccount},
+		"a provider config of an unknown account": {inAccount("second", ""), "ClusterProviderConfig second; if that is of the same account, set accountID beside it, too"},
+		"another provider config for all": {
+			environment(map[string]any{"webhookDomain": "hooks.example.org", "cloudflare": map[string]any{"providerConfig": map[string]any{"name": "third"}}}),
+			"ClusterProviderConfig third; if that is of the same account, set accountID beside it, too",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := there
+			w.objects = append(slices.Clone(w.objects), c.settings)
+			for range 2 {
+				d := compose(t, w, organization())
+				for _, key := range []string{keyTunnel, keyRecord, keyConnector, keyConnectorConfig, keyListener} {
+					require.Equal(t, before.Resources()[key].Object.String(), d.Resources()[key].Object.String(), "%s keeps its host and its API token", key)
+				}
+				require.Equal(t, "https://acme-corp.arbiter-dev.com", status(t, d).WebhookURL)
+				why := "it is in Cloudflare account " + testAccount + ", no tunnel moves to another, and the settings give this organization " + c.gives + advice
+				require.Equal(t, object.Condition{
+					Type: "TunnelReady", Status: object.False, Reason: "OtherAccount", Message: "Tunnel org-acme-corp/acme-corp: " + why,
+				}, condition(t, d, "TunnelReady"))
+				require.Equal(t, "OtherAccount", condition(t, d, "WebhookReady").Reason)
+				require.Equal(t, "Pending", d.Phase)
+				require.Equal(t, "21 of 22 steps done; waiting for Tunnel org-acme-corp/acme-corp ("+why+")", d.Message)
+				w = w.apply(d)
+			}
+			w.objects = there.objects
+			require.True(t, compose(t, w, organization()).Ready, "the settings are put back")
+		})
+	}
+
+	t.Run("its tunnel and record are deleted, and made anew in the other account", func(t *testing.T) {
+		w := there
+		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount))
+		w = w.keep(func(key string) bool { return key != keyRecord })
+		w.composed[keyTunnel] = maps.Clone(w.composed[keyTunnel])
+		meta := maps.Clone(w.composed[keyTunnel]["metadata"].(map[string]any))
+		meta["deletionTimestamp"] = "2026-01-16T12:00:00Z"
+		w.composed[keyTunnel]["metadata"] = meta
+		d := compose(t, w, organization())
+		require.NotContains(t, d.Keys(), keyRecord, "one in the other account would lead nowhere")
+		require.Equal(t, "default", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name, "which may delete it")
+		require.Contains(t, d.Message, "Tunnel org-acme-corp/acme-corp (being deleted)")
+
+		d = compose(t, w.keep(func(key string) bool { return key != keyTunnel }), organization())
+		require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
+		require.Equal(t, "acme-corp.second.example.com", get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord).Spec.ForProvider.Name)
+	})
+}
+
+func TestAnotherTokenOfTheSameAccountIsUsed(t *testing.T) {
+	w := settled(t, organization())
+	w.objects = append(w.objects, inAccount("second", testAccount))
+	d := compose(t, w, organization())
+	require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
+	record := get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord)
+	require.Equal(t, "second", record.Spec.ProviderConfigReference.Name)
+	require.Equal(t, "acme-corp.second.example.com", record.Spec.ForProvider.Name)
+	require.Equal(t, object.True, condition(t, d, "TunnelReady").Status)
+}
+
+func TestATunnelThatIsNowhereYetFollowsTheSettings(t *testing.T) {
+	w := settled(t, organization())
+	w.composed[keyTunnel]["status"] = map[string]any{}
+	w.objects = append(w.objects, inAccount("second", ""))
+	d := compose(t, w, organization())
+	require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
 }
 
 // environment is the EnvironmentConfig with the platform's settings.

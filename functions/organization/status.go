@@ -34,6 +34,7 @@ const (
 	reasonInvalidSpec     = "InvalidSpec"
 	reasonNotRequested    = "NotRequested"
 	reasonTestFailed      = "TestFailed"
+	reasonOtherAccount    = "OtherAccount"
 )
 
 // part is one condition and the steps that it stands for.
@@ -87,10 +88,10 @@ func parts(set *settings.Settings, n names) []part {
 }
 
 // report fills in what the claim's users read.
-func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, keys *keyring, n names, missing map[string]string) {
+func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, keys *keyring, n names, troubles map[string]trouble) {
 	steps, done, waiting := 0, 0, ""
 	for _, p := range parts(set, n) {
-		d.Conditions = append(d.Conditions, p.judge(d, missing))
+		d.Conditions = append(d.Conditions, p.judge(d, troubles))
 		for _, key := range p.keys {
 			steps++
 			switch awaited, ok := d.Done(key); {
@@ -166,7 +167,7 @@ func connection(url string, seen *object.Observed) map[string][]byte {
 	return details
 }
 
-func (p part) judge(d *object.Desired, missing map[string]string) object.Condition {
+func (p part) judge(d *object.Desired, troubles map[string]trouble) object.Condition {
 	if p.off != "" {
 		return object.Condition{
 			Type: p.condition, Status: object.True, Reason: reasonSwitchedOff,
@@ -175,8 +176,8 @@ func (p part) judge(d *object.Desired, missing map[string]string) object.Conditi
 	}
 	c := object.Condition{Type: p.condition, Status: object.False, Reason: reasonWaiting}
 	for _, key := range p.keys {
-		if crd := missing[key]; crd != "" {
-			c.Reason, c.Message = reasonCRDNotInstalled, fmt.Sprintf("CRD %s is not installed", crd)
+		if t, ok := troubles[key]; ok {
+			c.Reason, c.Message = t.reason, t.message
 			return c
 		}
 		if d.IsTaken(key) {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"aphex.io/platform/functions/internal/cloudflare"
@@ -49,6 +52,46 @@ func accountID(set *settings.Settings, seen *object.Observed) string {
 		return have.String("spec", "forProvider", "accountID")
 	}
 	return set.Cloudflare.AccountID
+}
+
+// staying are the settings for an organization whose tunnel is in another Cloudflare account than the settings of today ask
+// for, and why it is not moved. No tunnel moves between accounts, and one serves only hosts in zones of its own. So the
+// tunnel, its record and its host stay in the old account, where they work and their API token may change and delete them.
+func staying(set *settings.Settings, seen *object.Observed, n names) (*settings.Settings, string) {
+	tunnel, record := seen.Composed(keyTunnel), seen.Composed(keyRecord)
+	have := settings.ProviderConfig{
+		Kind: tunnel.String("spec", "providerConfigRef", "kind"), Name: tunnel.String("spec", "providerConfigRef", "name"),
+	}
+	account := cmp.Or(tunnel.String("status", "atProvider", "accountID"), tunnel.String("spec", "forProvider", "accountID"))
+	wanted := set.Cloudflare
+	why := "it is in Cloudflare account " + account + ", no tunnel moves to another, and the settings give this organization "
+	switch {
+	case account == "" || account == wanted.AccountID:
+		return set, ""
+	case wanted.AccountID != "":
+		why += "account " + wanted.AccountID
+	case have != wanted.ProviderConfig:
+		why += object.Ref(wanted.ProviderConfig.Kind, "", wanted.ProviderConfig.Name) + "; if that is of the same account, set accountID beside it, too"
+	default:
+		return set, ""
+	}
+
+	out := *set
+	out.Cloudflare.ProviderConfig = have
+	if domain, found := strings.CutPrefix(record.String("spec", "forProvider", "name"), n.Org+"."); found {
+		out.WebhookDomain = domain
+	}
+	return &out, why + "; put them back, or delete this Tunnel and its DNSRecord, which are then made anew there"
+}
+
+// staysBecause judges a tunnel that is not where the settings want it.
+func staysBecause(why string) object.Readiness {
+	return func(o object.Object) (bool, string) {
+		if o.Deleting() {
+			return false, "being deleted"
+		}
+		return false, why
+	}
 }
 
 // record is the public host name of the organization's webhook.

@@ -37,6 +37,9 @@ type world struct {
 
 var noon = time.Date(2026, 1, 16, 12, 0, 0, 0, time.UTC)
 
+// testAccount is where Cloudflare makes tunnels.
+const testAccount = "65671c123fa015f89bfb9f110d0000fd"
+
 const testUID = "0b1c6c1e-6f0a-4d39-9d1c-2f3f8a8f0001"
 
 // organization is the XR of the claim platform-system/acme-corp.
@@ -126,7 +129,7 @@ func (w world) apply(d *object.Desired) world {
 			status["availableReplicas"] = o["spec"].(map[string]any)["replicas"]
 		}
 		if key == keyTunnel {
-			status["atProvider"] = map[string]any{"id": "1280a396-767b-4e77-9425-735765b5f1ae"}
+			status["atProvider"] = map[string]any{"id": "1280a396-767b-4e77-9425-735765b5f1ae", "accountID": testAccount}
 			spec := o["spec"].(map[string]any)
 			ref := spec["writeConnectionSecretToRef"].(map[string]any)
 			next.objects = slices.DeleteFunc(next.objects, func(o map[string]any) bool { return o["kind"] == "Secret" })

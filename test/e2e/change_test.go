@@ -103,6 +103,8 @@ func TestOneOfTwoPodsMayBeMissing(t *testing.T) {
 			return errors.Join(same("True", status), same(message, strings.TrimPrefix(have, "<nil>")))
 		})
 	}
+	says("ConnectorReady", "")
+	says("ListenerReady", "")
 	quota := cp.create(t, &object{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"namespace": "org-drained", "name": "drained"},
 		"spec": map[string]any{"hard": map[string]any{"pods": "0"}},
@@ -315,6 +317,85 @@ func TestMovingToAnotherDomain(t *testing.T) {
 	cp.awaitPhase(t, other, "Active", "https://moving-two."+domain)
 	cp.remove(t, settings)
 	cp.awaitPhase(t, other, "Active", "https://moving-two."+controlplane.CloudflareZoneName)
+}
+
+// No tunnel moves to another account. An organization that the settings give one goes on where it is, and says so, until they
+// are put back or its tunnel and record are deleted. The settings hold for all claims, so that this test has the platform for itself.
+func TestMovingToAnotherAccount(t *testing.T) {
+	const account, zone, domain = "5a4b3c2d1e0f69788796a5b4c3d2e1f0", "6b4b3c2d1e0f69788796a5b4c3d2e1f0", "other-account.example.org"
+	const tunnel, record = ref("Tunnel org-relocated/relocated"), ref("DNSRecord org-relocated/relocated")
+	cp.cloudflare(t)
+	require.NoError(t, cp.Cloudflare().AddAccount(t.Context(), account))
+	require.NoError(t, cp.Cloudflare().AddZone(t.Context(), account, zone, domain))
+	second := cp.see(t, "ClusterProviderConfig default")
+	second = &object{Object: map[string]any{
+		"apiVersion": second.GetAPIVersion(), "kind": second.GetKind(), "metadata": map[string]any{"name": "e2e-second"}, "spec": second.Object["spec"],
+	}}
+	spec := second.Object["spec"].(map[string]any)
+	spec["accountID"], spec["zone"] = account, domain
+	cp.create(t, second)
+
+	namespace := cp.namespace(t, "e2e-relocating")
+	org, bindings := cp.tenant(t, namespace, "relocated", "relocated-app")
+	give := func(accountID string) map[string]any {
+		return map[string]any{"cloudflare": map[string]any{"accounts": []any{map[string]any{
+			"organizations": []any{"relocated"}, "webhookDomain": domain, "accountID": accountID,
+			"providerConfig": map[string]any{"kind": "ClusterProviderConfig", "name": "e2e-second"},
+		}}}}
+	}
+	specs := func() string { return fmt.Sprint(cp.see(t, tunnel).Object["spec"], cp.see(t, record).Object["spec"]) }
+	before := specs()
+	stays := func(says string) {
+		t.Helper()
+		o := cp.await(t, org, func(o *object) error {
+			status, reason, message := condition(o, "TunnelReady")
+			return errors.Join(same("False OtherAccount", status+" "+reason), contains(message, controlplane.CloudflareAccount, says))
+		})
+		require.Equal(t, "https://relocated.arbiter-dev.com", text(o, "status.webhookURL"))
+		cp.awaitConditions(t, org, map[string]string{"DNSReady": "True", "ConnectorReady": "True", "ListenerReady": "True"})
+		require.Equal(t, before, specs())
+	}
+	// at are the organization's tunnel and host in an account and a zone.
+	at := func(account, zone string) (out []string) {
+		tunnels, err := cp.Cloudflare().Tunnels(t.Context(), account)
+		require.NoError(t, err)
+		for _, tunnel := range tunnels {
+			if tunnel.Name == "org-relocated" {
+				out = append(out, tunnel.ID+".cfargotunnel.com")
+			}
+		}
+		records, err := cp.Cloudflare().Records(t.Context(), zone)
+		require.NoError(t, err)
+		for _, r := range records {
+			if strings.HasPrefix(r.Name, "relocated.") {
+				out = append(out, r.Name+" "+r.Content)
+			}
+		}
+		return out
+	}
+
+	settings := cp.settings(t, give(""))
+	stays("ClusterProviderConfig e2e-second; if that is of the same account, set accountID")
+	cp.remove(t, settings)
+	for _, claim := range append(bindings, org) {
+		cp.awaitReady(t, claim)
+	}
+	require.Equal(t, before, specs())
+
+	cp.settings(t, give(account))
+	stays("account " + account)
+	for _, r := range []ref{tunnel, record} {
+		require.NoError(t, cp.client(r).Delete(t.Context(), r.name(), metav1.DeleteOptions{}))
+	}
+	cp.awaitPhase(t, org, "Active", "the webhook at GitHub: https://relocated."+domain)
+	cp.awaitPhase(t, bindings[0], "Ready", "its webhook at GitHub: https://relocated."+domain)
+	require.Empty(t, at(controlplane.CloudflareAccount, controlplane.CloudflareZone), "nothing is left behind")
+	id := text(cp.see(t, tunnel), "status.atProvider.cname")
+	require.Equal(t, []string{id, "relocated." + domain + " " + id}, at(account, zone))
+
+	cp.remove(t, bindings[0])
+	cp.remove(t, org)
+	require.Empty(t, at(account, zone))
 }
 
 // requireShard sends a push to the shard whose path a binding tells, and one to the listener that has all Triggers. Each

@@ -71,7 +71,9 @@ func TestDoneAsksForKeysThatWereAdded(t *testing.T) {
 }
 
 func TestAReadyObjectMayLackSomething(t *testing.T) {
-	lacking := func(ready bool, why string) object.Readiness { return func(object.Object) (bool, string) { return ready, why } }
+	lacking := func(ready bool, why string) object.Readiness {
+		return func(object.Object) (bool, string) { return ready, why }
+	}
 	d := object.NewDesired(cluster(t, map[string]string{"well": seenConfigMap, "lacking": seenConfigMap, "missing": seenConfigMap}, nil))
 	d.Add("well", configMap("well"), object.ReadyWhenSeen)
 	d.Add("lacking", configMap("lacking"), lacking(true, "1 of 2"))

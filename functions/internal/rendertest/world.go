@@ -181,7 +181,7 @@ func (w *world) apply(t *testing.T, rsp *fnv1.RunFunctionResponse, now time.Time
 		next.adopt(o)
 		next.composed[key] = o
 		next.objects = slices.DeleteFunc(next.objects, func(other *unstructured.Unstructured) bool { return same(o, other) })
-		for _, made := range settle(o) {
+		for _, made := range settle(o, w.composed[key]) {
 			next.objects = slices.DeleteFunc(next.objects, func(other *unstructured.Unstructured) bool { return same(made, other) })
 			next.objects = append(next.objects, made)
 		}
