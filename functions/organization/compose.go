@@ -60,16 +60,15 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	set, elsewhere := staying(set, seen, n)
 	live := func(key string) bool { return seen.Offline || seen.Composed(key).Live() }
 
-	d.AddExclusive(true, keyNamespace, namespace(xr, set, n), object.ReadyWhenActive)
-	home := live(keyNamespace)
-
-	d.AddWhen(home, keyAdminRole, adminRole(n), object.ReadyWhenSeen)
-	d.AddWhen(home && live(keyAdminRole), keyAdminBinding, adminRoleBinding(xr, n), object.ReadyWhenSeen)
-
 	keys, err := webhookKeys(xr, seen)
 	if err != nil {
 		return nil, err
 	}
+	d.AddExclusive(true, keyNamespace, namespace(xr, set, &keys, n), object.ReadyWhenActive)
+	home := live(keyNamespace)
+
+	d.AddWhen(home, keyAdminRole, adminRole(n), object.ReadyWhenSeen)
+	d.AddWhen(home && live(keyAdminRole), keyAdminBinding, adminRoleBinding(xr, n), object.ReadyWhenSeen)
 	d.AddWhen(home, keyWebhookSecret, webhookSecret(&keys, n), object.ReadyWhenSeen)
 
 	m := missing{d: d, seen: seen, troubles: map[string]trouble{}}

@@ -123,7 +123,7 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		if xr.Spec.Suspend {
 			d.Message = fmt.Sprintf("Suspended: no pipeline runs start; all %d steps are done", steps)
 		}
-		if xr.Spec.WebhookSecret != "" && keys.asked(xr) {
+		if xr.Spec.WebhookSecret != "" && keys.ignores(xr) {
 			d.Message += "; the annotation " + rotateAnnotation + " does nothing while spec.webhookSecret gives the secret"
 		}
 	}
@@ -140,6 +140,7 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		status.ClusterSecretStore = n.Store
 	}
 	status.WebhookURL = set.WebhookURL(n.Org)
+	status.WebhookSecret = xr.Status.WebhookSecret
 	if d.Has(keyWebhookSecret) {
 		status.WebhookSecret = keys.tell(d, xr)
 	}
@@ -155,13 +156,19 @@ func instructions(set *settings.Settings, n names) string {
 		"writeConnectionSecretToRef names)", set.WebhookURL(n.Org), n.Namespace, webhookSecretName, webhookSecretKey, v1alpha1.ConnectionKeyWebhookSecret)
 }
 
-// connection gives the secret as it is stored, so never one that deliveries are not checked with yet.
+// connection gives the secret as it is stored, so never one that deliveries are not checked with yet. While there is none,
+// it goes on giving what it gave last.
 func connection(url string, seen *object.Observed) map[string][]byte {
 	details := map[string][]byte{}
 	if url != "" {
 		details[v1alpha1.ConnectionKeyWebhookURL] = []byte(url)
 	}
-	if secret := seen.Composed(keyWebhookSecret).SecretData(webhookSecretKey); len(secret) > 0 {
+	stored := seen.Composed(keyWebhookSecret)
+	secret := stored.SecretData(webhookSecretKey)
+	if !stored.Exists() {
+		secret = seen.Connection[v1alpha1.ConnectionKeyWebhookSecret]
+	}
+	if len(secret) > 0 {
 		details[v1alpha1.ConnectionKeyWebhookSecret] = secret
 	}
 	return details

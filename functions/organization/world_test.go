@@ -33,6 +33,8 @@ type world struct {
 	passed time.Duration
 	// image is where the function is published.
 	image string
+	// connection is what Crossplane keeps in the XR's connection secret.
+	connection map[string][]byte
 }
 
 var noon = time.Date(2026, 1, 16, 12, 0, 0, 0, time.UTC)
@@ -70,7 +72,7 @@ func (w world) compose(t testing.TB, xr *v1alpha1.XOrganization) (*object.Desire
 			composed[key] = wrap(t, o)
 		}
 		seen := object.NewObserved(id, composed, required, bytes.NewReader(bytes.Repeat([]byte{w.entropy}, 64)))
-		seen.Now, seen.Image = noon.Add(w.passed), w.image
+		seen.Now, seen.Image, seen.Connection = noon.Add(w.passed), w.image, w.connection
 		d, err := Compose(xr, seen)
 		if !seen.Pending() {
 			return d, err
@@ -114,6 +116,7 @@ func crd(name string) map[string]any {
 // apply is the world once an answer was applied and every controller did its work.
 func (w world) apply(d *object.Desired) world {
 	next := w
+	next.connection = merged(w.connection, d.Connection)
 	next.composed = map[string]map[string]any{}
 	next.objects = slices.Clone(w.objects)
 	for key, r := range d.Resources() {
@@ -139,6 +142,14 @@ func (w world) apply(d *object.Desired) world {
 		next.composed[key] = o
 	}
 	return next
+}
+
+// merged is what a connection secret holds after more was published: Crossplane takes nothing out.
+func merged(have, more map[string][]byte) map[string][]byte {
+	out := map[string][]byte{}
+	maps.Copy(out, have)
+	maps.Copy(out, more)
+	return out
 }
 
 // credentials is the Secret that the provider writes for a tunnel.

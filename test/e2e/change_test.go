@@ -50,7 +50,9 @@ func TestChangesOfAnOrganization(t *testing.T) {
 		cp.patch(t, claim, `spec: {webhookSecret: given-given-given-2}`)
 		cp.await(t, refTo("Secret %s/changing-webhook", namespace), holds(t, "webhookSecret", "given-given-given-2"))
 	})
-	t.Run("taking it out of the claim keeps it", func(t *testing.T) {
+	t.Run("taking it out of the claim keeps it, also if it was asked to rotate while it was given", func(t *testing.T) {
+		kubectl(t, "annotate", "organization", "changing", "-n", namespace, "platform.aphex/rotate-webhook-secret=in-vain")
+		cp.awaitPhase(t, claim, "Active", "the annotation platform.aphex/rotate-webhook-secret does nothing")
 		cp.patch(t, claim, `spec: {webhookSecret: null}`)
 		xr := cp.xr(t, claim)
 		cp.await(t, xr, func(o *object) error { return same("", text(o, "spec.webhookSecret")) })
