@@ -57,7 +57,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	}
 
 	n := namesFor(seen.Identity.Name)
-	set, elsewhere := staying(set, seen, n)
+	set, elsewhere := staying(xr, set, seen, n)
 	live := func(key string) bool { return seen.Offline || seen.Composed(key).Live() }
 
 	keys, err := webhookKeys(xr, seen)

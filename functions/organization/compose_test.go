@@ -632,7 +632,8 @@ const otherAccount = "0123456789abcdef0123456789abcdef"
 
 func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 	there := settled(t, organization())
-	before := compose(t, there, organization())
+	reached := func(xr *v1alpha1.XOrganization) { xr.Status.WebhookURL = "https://acme-corp.arbiter-dev.com" }
+	before := compose(t, there, organization(reached))
 	const advice = "; put them back, or delete this Tunnel and its DNSRecord, which are then made anew there"
 	for name, c := range map[string]struct {
 		settings map[string]any
@@ -650,7 +651,7 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 			w := there
 			w.objects = append(slices.Clone(w.objects), c.settings)
 			for range 2 {
-				d := compose(t, w, organization())
+				d := compose(t, w, organization(reached))
 				for _, key := range []string{keyTunnel, keyRecord, keyConnector, keyConnectorConfig, keyListener} {
 					require.Equal(t, before.Resources()[key].Object.String(), d.Resources()[key].Object.String(), "%s keeps its host and its API token", key)
 				}
@@ -665,7 +666,7 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 				w = w.apply(d)
 			}
 			w.objects = there.objects
-			require.True(t, compose(t, w, organization()).Ready, "the settings are put back")
+			require.True(t, compose(t, w, organization(reached)).Ready, "the settings are put back")
 		})
 	}
 
@@ -677,14 +678,24 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 		meta := maps.Clone(w.composed[keyTunnel]["metadata"].(map[string]any))
 		meta["deletionTimestamp"] = "2026-01-16T12:00:00Z"
 		w.composed[keyTunnel]["metadata"] = meta
-		d := compose(t, w, organization())
+		d := compose(t, w, organization(reached))
 		require.NotContains(t, d.Keys(), keyRecord, "one in the other account would lead nowhere")
 		require.Equal(t, "default", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name, "which may delete it")
 		require.Contains(t, d.Message, "Tunnel org-acme-corp/acme-corp (being deleted)")
 
-		d = compose(t, w.keep(func(key string) bool { return key != keyTunnel }), organization())
+		d = compose(t, w.keep(func(key string) bool { return key != keyTunnel }), organization(reached))
 		require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
 		require.Equal(t, "acme-corp.second.example.com", get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord).Spec.ForProvider.Name)
+	})
+
+	t.Run("somebody's change of either is repaired, and no move", func(t *testing.T) {
+		for _, key := range []string{keyTunnel, keyRecord} {
+			w := settled(t, organization())
+			w.composed[key]["spec"].(map[string]any)["providerConfigRef"] = map[string]any{"kind": "ProviderConfig", "name": "mallory"}
+			d := compose(t, w, organization(reached))
+			require.Equal(t, before.Resources()[key].Object.String(), d.Resources()[key].Object.String())
+			require.True(t, d.Ready)
+		}
 	})
 }
 
