@@ -41,6 +41,8 @@ var needed = []string{
 	"an Argo CD",
 	// TestTerraformsStateIsTakenAlong takes it from the page, with names of its own.
 	"Terraform's state",
+	// TestMovingToAnotherAccount makes one.
+	"a second account",
 	// In the embedded control plane, nothing but packages runs.
 	"a cluster",
 	"pods that run",

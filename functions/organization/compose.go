@@ -57,21 +57,21 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	}
 
 	n := namesFor(seen.Identity.Name)
+	set, elsewhere := staying(xr, set, seen, n)
 	live := func(key string) bool { return seen.Offline || seen.Composed(key).Live() }
-
-	d.AddExclusive(true, keyNamespace, namespace(xr, set, n), object.ReadyWhenActive)
-	home := live(keyNamespace)
-
-	d.AddWhen(home, keyAdminRole, adminRole(n), object.ReadyWhenSeen)
-	d.AddWhen(home && live(keyAdminRole), keyAdminBinding, adminRoleBinding(xr, n), object.ReadyWhenSeen)
 
 	keys, err := webhookKeys(xr, seen)
 	if err != nil {
 		return nil, err
 	}
+	d.AddExclusive(true, keyNamespace, namespace(xr, set, &keys, n), object.ReadyWhenActive)
+	home := live(keyNamespace)
+
+	d.AddWhen(home, keyAdminRole, adminRole(n), object.ReadyWhenSeen)
+	d.AddWhen(home && live(keyAdminRole), keyAdminBinding, adminRoleBinding(xr, n), object.ReadyWhenSeen)
 	d.AddWhen(home, keyWebhookSecret, webhookSecret(&keys, n), object.ReadyWhenSeen)
 
-	m := missing{d: d, seen: seen, crds: map[string]string{}}
+	m := missing{d: d, seen: seen, troubles: map[string]trouble{}}
 	if set.Integrations.Tekton {
 		d.AddWhen(home, keyListenerAccount, kube.ServiceAccount(n.Meta(listenerAccount)), object.ReadyWhenSeen)
 		d.AddExclusive(home, keyListenerClusterRole, listenerClusterRole(n), object.ReadyWhenSeen)
@@ -84,7 +84,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		}
 		for _, l := range listeners(set, n) {
 			if m.served(tekton.EventListenerCRD, tekton.TriggersVersion, l.key, "EventListener", n.Namespace, l.name) {
-				d.AddWhen(home, l.key, eventListener(xr, &keys, l, n), object.ReadyWhen("Ready"))
+				d.AddWhen(home, l.key, eventListener(xr, &keys, l, n), listening(seen, l, n))
 			}
 		}
 		if set.Integrations.Cloudflare {
@@ -103,9 +103,16 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 
 	if set.Integrations.Cloudflare {
 		if m.served(cloudflare.TunnelCRD, cloudflare.Version, keyTunnel, cloudflare.TunnelKind, n.Namespace, n.Tunnel) {
-			d.AddWhen(home, keyTunnel, tunnel(set, seen, n), readyAtCloudflare)
+			ready := readyAtCloudflare
+			if elsewhere != "" {
+				ready = staysBecause(elsewhere)
+				m.troubles[keyTunnel] = trouble{reasonOtherAccount, object.Ref(cloudflare.TunnelKind, n.Namespace, n.Tunnel) + ": " + elsewhere}
+			}
+			d.AddWhen(home, keyTunnel, tunnel(set, seen, n), ready)
 		}
 		switch {
+		case elsewhere != "" && !seen.Composed(keyRecord).Exists():
+			d.Withdraw(keyRecord, object.Ref(cloudflare.DNSRecordKind, n.Namespace, n.Record), "not made while its tunnel is in another account")
 		case !m.served(cloudflare.DNSRecordCRD, cloudflare.Version, keyRecord, cloudflare.DNSRecordKind, n.Namespace, n.Record):
 		case changesZone(set, seen, n):
 			d.Withdraw(keyRecord, object.Ref(cloudflare.DNSRecordKind, n.Namespace, n.Record), "being replaced by one in another zone")
@@ -119,7 +126,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 		addWebhookTest(d, set, seen, webhookTestNameFor(xr, set, n), n)
 	}
 
-	report(d, xr, set, seen, &keys, n, m.crds)
+	report(d, xr, set, seen, &keys, n, m.troubles)
 	d.Label(keyNamespace, kube.LabelPhase, d.Phase)
 	return d, nil
 }
@@ -158,16 +165,19 @@ func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *ob
 
 	configuration := connectorConfiguration(set, id, n)
 	d.AddWhen(home, keyConnectorConfig, connectorConfigMap(configuration, n), object.ReadyWhenSeen)
-	d.AddWhen(home, keyConnector, connector(set, configHash(seen, configuration), credentials, n), object.ReadyWhenRolledOut)
+	d.AddWhen(home, keyConnector, connector(set, configHash(seen, configuration), credentials, n), object.ReadyWhenServing)
 	d.AddWhen(home, keyConnectorBudget, connectorDisruptionBudget(n), object.ReadyWhenSeen)
 }
+
+// trouble is what a condition says where it says more than what is awaited.
+type trouble struct{ reason, message string }
 
 // missing remembers which objects wait for a CRD.
 type missing struct {
 	d    *object.Desired
 	seen *object.Observed
-	// crds are the missing CRDs by the key of the object that needs it.
-	crds map[string]string
+	// troubles are those of missing CRDs, and others, by the key of the object that has them.
+	troubles map[string]trouble
 }
 
 // served tells whether an object of a neighbour's kind can be composed or looked up; either would fail the whole run
@@ -176,7 +186,8 @@ func (m missing) served(crd, version, key, kind, namespace, name string) bool {
 	if m.seen.Served(crd, version) || m.seen.Composed(key).Exists() {
 		return true
 	}
-	m.crds[key] = crd
-	m.d.Withdraw(key, object.Ref(kind, namespace, name), fmt.Sprintf("CRD %s is not installed", crd))
+	why := fmt.Sprintf("CRD %s is not installed", crd)
+	m.troubles[key] = trouble{reasonCRDNotInstalled, why}
+	m.d.Withdraw(key, object.Ref(kind, namespace, name), why)
 	return false
 }

@@ -338,14 +338,73 @@ func TestTheConnectorIsLeftAloneWhileItsTunnelOrCredentialsAreLost(t *testing.T)
 	require.Equal(t, object.False, condition(t, after, "WebhookReady").Status)
 }
 
+// pods sets how many of a Deployment's two pods are available.
+func pods(deployment map[string]any, available int64) map[string]any {
+	deployment = maps.Clone(deployment)
+	status := "True"
+	if available < 2 {
+		status = "False"
+	}
+	deployment["status"] = map[string]any{
+		"availableReplicas": available, "conditions": []any{map[string]any{"type": "Available", "status": status, "message": "some pods are missing."}},
+	}
+	return deployment
+}
+
+func TestOneOfTwoPodsIsEnough(t *testing.T) {
+	connectors := func(available int64) world {
+		w := settled(t, organization())
+		w.composed[keyConnector] = pods(w.composed[keyConnector], available)
+		return w
+	}
+	// listeners is the world in which Tekton calls the listener not ready.
+	listeners := func(available int64, owner string) world {
+		w := settled(t, organization())
+		w.composed[keyListener] = pods(w.composed[keyListener], 0)
+		w.composed[keyListener]["status"].(map[string]any)["conditions"] = []any{
+			map[string]any{"type": "Available", "status": "False"},
+			map[string]any{"type": "Ready", "status": "False", "message": "Condition Available has status: False."},
+		}
+		w.objects = append(slices.Clone(w.objects), pods(map[string]any{
+			"apiVersion": "apps/v1", "kind": "Deployment", "spec": map[string]any{"replicas": int64(2)},
+			"metadata": map[string]any{"namespace": "org-acme-corp", "name": "el-github-listener", "ownerReferences": []any{
+				map[string]any{"kind": "EventListener", "name": "github-listener", "uid": owner, "controller": true},
+			}},
+		}, available))
+		return w
+	}
+	for name, c := range map[string]struct {
+		world     world
+		condition string
+		status    object.Status
+		message   string
+	}{
+		"both connectors":  {connectors(2), "ConnectorReady", object.True, ""},
+		"one connector":    {connectors(1), "ConnectorReady", object.True, "Deployment org-acme-corp/cloudflared (1 of 2 pods are available)"},
+		"no connector":     {connectors(0), "ConnectorReady", object.False, "waiting for Deployment org-acme-corp/cloudflared (none of its pods is available)"},
+		"one listener":     {listeners(1, "uid-of-event-listener"), "ListenerReady", object.True, "EventListener org-acme-corp/github-listener (1 of 2 pods are available)"},
+		"no listener":      {listeners(0, "uid-of-event-listener"), "ListenerReady", object.False, "waiting for EventListener org-acme-corp/github-listener (Condition Available has status: False)"},
+		"somebody else's":  {listeners(1, "another"), "ListenerReady", object.False, "waiting for EventListener org-acme-corp/github-listener (Condition Available has status: False)"},
+		"two, says nobody": {listeners(2, "uid-of-event-listener"), "ListenerReady", object.True, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := compose(t, c.world, organization())
+			require.Equal(t, c.status == object.True, d.Ready)
+			got := condition(t, d, c.condition)
+			require.Equal(t, c.status, got.Status)
+			require.Equal(t, c.message, got.Message)
+			require.Equal(t, c.status, condition(t, d, "WebhookReady").Status)
+		})
+	}
+}
+
 func TestATunnelStaysInItsAccountAndARecordInItsZone(t *testing.T) {
-	const account = "65671c123fa015f89bfb9f110d0000fd"
-	set := environment(map[string]any{"cloudflare": map[string]any{"accountID": account, "zone": "arbiter-dev.com"}})
+	set := environment(map[string]any{"cloudflare": map[string]any{"accountID": testAccount, "zone": "arbiter-dev.com"}})
 
 	fresh := world{objects: []map[string]any{set}}
 	fresh = fresh.apply(compose(t, fresh, organization()))
 	d := compose(t, fresh, organization())
-	require.Equal(t, account, *get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ForProvider.AccountID)
+	require.Equal(t, testAccount, *get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ForProvider.AccountID)
 	require.Equal(t, "arbiter-dev.com", *get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord).Spec.ForProvider.Zone)
 
 	old := settled(t, organization())
@@ -549,18 +608,114 @@ func TestTheExampleOfSecretsNamesWhatIsComposed(t *testing.T) {
 	}
 }
 
-func TestAnOrganizationIsInTheAccountThatTheSettingsGiveIt(t *testing.T) {
-	w := settled(t, organization())
-	w.objects = append(w.objects, environment(map[string]any{"cloudflare": map[string]any{"accounts": []any{map[string]any{
-		"organizations": []any{"acme-*"}, "webhookDomain": "second.example.com",
-		"providerConfig": map[string]any{"kind": "ClusterProviderConfig", "name": "second"},
-	}}}}))
+// inAccount are settings that give the organization a place of its own.
+func inAccount(providerConfig, accountID string) map[string]any {
+	return environment(map[string]any{"cloudflare": map[string]any{"accounts": []any{map[string]any{
+		"organizations": []any{"acme-*"}, "webhookDomain": "second.example.com", "accountID": accountID,
+		"providerConfig": map[string]any{"kind": "ClusterProviderConfig", "name": providerConfig},
+	}}}})
+}
+
+func TestAnOrganizationIsMadeInTheAccountThatTheSettingsGiveIt(t *testing.T) {
+	nothing := world{objects: []map[string]any{inAccount("second", otherAccount)}}
+	w := nothing.apply(compose(t, nothing, organization()))
 	d := compose(t, w, organization())
 	tunnel, record := get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel), get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord)
 	require.Equal(t, "second", tunnel.Spec.ProviderConfigReference.Name)
+	require.Equal(t, otherAccount, *tunnel.Spec.ForProvider.AccountID)
 	require.Equal(t, "second", record.Spec.ProviderConfigReference.Name)
 	require.Equal(t, "acme-corp.second.example.com", record.Spec.ForProvider.Name)
 	require.Equal(t, "https://acme-corp.second.example.com", status(t, d).WebhookURL)
+}
+
+const otherAccount = "0123456789abcdef0123456789abcdef"
+
+func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
+	there := settled(t, organization())
+	reached := func(xr *v1alpha1.XOrganization) { xr.Status.WebhookURL = "https://acme-corp.arbiter-dev.com" }
+	before := compose(t, there, organization(reached))
+	const advice = "; put them back, or delete this Tunnel and its DNSRecord, which are then made anew there"
+	for name, c := range map[string]struct {
+		settings map[string]any
+		gives    string
+	}{
+		"a named account":                         {inAccount("second", otherAccount), "account " + otherAccount},
+		"another account for the same token":      {inAccount("default", otherAccount), "account " + otherAccount},
+		"a provider config of an unknown account": {inAccount("second", ""), "ClusterProviderConfig second; if that is of the same account, set accountID beside it, too"},
+		"another provider config for all": {
+			environment(map[string]any{"webhookDomain": "hooks.example.org", "cloudflare": map[string]any{"providerConfig": map[string]any{"name": "third"}}}),
+			"ClusterProviderConfig third; if that is of the same account, set accountID beside it, too",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := there
+			w.objects = append(slices.Clone(w.objects), c.settings)
+			for range 2 {
+				d := compose(t, w, organization(reached))
+				for _, key := range []string{keyTunnel, keyRecord, keyConnector, keyConnectorConfig, keyListener} {
+					require.Equal(t, before.Resources()[key].Object.String(), d.Resources()[key].Object.String(), "%s keeps its host and its API token", key)
+				}
+				require.Equal(t, "https://acme-corp.arbiter-dev.com", status(t, d).WebhookURL)
+				why := "it is in Cloudflare account " + testAccount + ", no tunnel moves to another, and the settings give this organization " + c.gives + advice
+				require.Equal(t, object.Condition{
+					Type: "TunnelReady", Status: object.False, Reason: "OtherAccount", Message: "Tunnel org-acme-corp/acme-corp: " + why,
+				}, condition(t, d, "TunnelReady"))
+				require.Equal(t, "OtherAccount", condition(t, d, "WebhookReady").Reason)
+				require.Equal(t, "Pending", d.Phase)
+				require.Equal(t, "21 of 22 steps done; waiting for Tunnel org-acme-corp/acme-corp ("+why+")", d.Message)
+				w = w.apply(d)
+			}
+			w.objects = there.objects
+			require.True(t, compose(t, w, organization(reached)).Ready, "the settings are put back")
+		})
+	}
+
+	t.Run("its tunnel and record are deleted, and made anew in the other account", func(t *testing.T) {
+		w := there
+		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount))
+		w = w.keep(func(key string) bool { return key != keyRecord })
+		w.composed[keyTunnel] = maps.Clone(w.composed[keyTunnel])
+		meta := maps.Clone(w.composed[keyTunnel]["metadata"].(map[string]any))
+		meta["deletionTimestamp"] = "2026-01-16T12:00:00Z"
+		w.composed[keyTunnel]["metadata"] = meta
+		d := compose(t, w, organization(reached))
+		require.NotContains(t, d.Keys(), keyRecord, "one in the other account would lead nowhere")
+		require.Equal(t, "default", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name, "which may delete it")
+		require.Contains(t, d.Message, "Tunnel org-acme-corp/acme-corp (being deleted)")
+
+		d = compose(t, w.keep(func(key string) bool { return key != keyTunnel }), organization(reached))
+		require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
+		require.Equal(t, "acme-corp.second.example.com", get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord).Spec.ForProvider.Name)
+	})
+
+	t.Run("somebody's change of either is repaired, and no move", func(t *testing.T) {
+		for _, key := range []string{keyTunnel, keyRecord} {
+			w := settled(t, organization())
+			w.composed[key]["spec"].(map[string]any)["providerConfigRef"] = map[string]any{"kind": "ProviderConfig", "name": "mallory"}
+			d := compose(t, w, organization(reached))
+			require.Equal(t, before.Resources()[key].Object.String(), d.Resources()[key].Object.String())
+			require.True(t, d.Ready)
+		}
+	})
+}
+
+func TestAnotherTokenOfTheSameAccountIsUsed(t *testing.T) {
+	w := settled(t, organization())
+	w.objects = append(w.objects, inAccount("second", testAccount))
+	d := compose(t, w, organization())
+	require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
+	record := get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord)
+	require.Equal(t, "second", record.Spec.ProviderConfigReference.Name)
+	require.Equal(t, "acme-corp.second.example.com", record.Spec.ForProvider.Name)
+	require.Equal(t, object.True, condition(t, d, "TunnelReady").Status)
+}
+
+func TestATunnelThatIsNowhereYetFollowsTheSettings(t *testing.T) {
+	w := settled(t, organization())
+	w.composed[keyTunnel]["status"] = map[string]any{}
+	w.objects = append(w.objects, inAccount("second", ""))
+	d := compose(t, w, organization())
+	require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
 }
 
 // environment is the EnvironmentConfig with the platform's settings.

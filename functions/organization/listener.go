@@ -12,6 +12,7 @@ import (
 
 	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
 	"aphex.io/platform/functions/internal/kube"
+	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
 	"aphex.io/platform/functions/internal/tekton"
 )
@@ -95,6 +96,25 @@ func eventListener(xr *v1alpha1.XOrganization, keys *keyring, l listener, n name
 				}}},
 			}},
 		},
+	}
+}
+
+// listening judges a listener. Tekton calls one not ready when one of its two pods is missing, and does not say how many
+// work; its Deployment does.
+func listening(seen *object.Observed, l listener, n names) object.Readiness {
+	return func(o object.Object) (bool, string) {
+		ready, why := object.ReadyWhen("Ready")(o)
+		if ready || o.Deleting() || o.Condition("Available").Status != object.False {
+			return ready, why
+		}
+		deployment := seen.Get("apps/v1", "Deployment", n.Namespace, l.Service())
+		if _, _, owner := deployment.Controller(); owner == "" || owner != o.UID() {
+			return false, why
+		}
+		if serving, remark := object.ReadyWhenServing(deployment); serving {
+			return true, remark
+		}
+		return false, why
 	}
 }
 

@@ -22,9 +22,11 @@ const (
 	webhookSecretKey  = "secret"
 
 	// rotateAnnotation on the claim rotates the webhook secret once for each new value. The Secret keeps a fingerprint of
-	// the last one, and when it was rotated.
+	// the last one, or of the last one that could not rotate a given secret, and when it was rotated. The namespace keeps the
+	// fingerprint too, for a Secret that is deleted.
 	rotateAnnotation          = "platform.aphex/rotate-webhook-secret"
 	handledRotationAnnotation = "platform.aphex/handled-rotation-hash"
+	ignoredRotationAnnotation = "platform.aphex/ignored-rotation-hash"
 	rotatedAtAnnotation       = "platform.aphex/rotated-at"
 
 	listenerName = "github-listener"

@@ -11,7 +11,7 @@ import (
 
 // namespace may use the organization's own secret store, as its pipelines may. It is no tenant: that label is what
 // pipelines are counted by. Its labels tell RepoBindings whose it is; the phase is added once it is known.
-func namespace(xr *v1alpha1.XOrganization, set *settings.Settings, n names) *corev1.Namespace {
+func namespace(xr *v1alpha1.XOrganization, set *settings.Settings, keys *keyring, n names) *corev1.Namespace {
 	meta := n.ClusterMeta(n.Namespace)
 	meta.Labels[kube.LabelTenantOrg] = n.Org
 	meta.Labels[kube.LabelPodSecurity] = set.PodSecurity
@@ -22,6 +22,9 @@ func namespace(xr *v1alpha1.XOrganization, set *settings.Settings, n names) *cor
 		meta.Labels[kube.LabelSuspended] = "true"
 	}
 	meta.Annotations = map[string]string{displayNameAnnotation: xr.Spec.DisplayName}
+	if keys.remembered != "" {
+		meta.Annotations[handledRotationAnnotation] = keys.remembered
+	}
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
 		ObjectMeta: meta,

@@ -34,6 +34,7 @@ const (
 	reasonInvalidSpec     = "InvalidSpec"
 	reasonNotRequested    = "NotRequested"
 	reasonTestFailed      = "TestFailed"
+	reasonOtherAccount    = "OtherAccount"
 )
 
 // part is one condition and the steps that it stands for.
@@ -87,10 +88,10 @@ func parts(set *settings.Settings, n names) []part {
 }
 
 // report fills in what the claim's users read.
-func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, keys *keyring, n names, missing map[string]string) {
+func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, keys *keyring, n names, troubles map[string]trouble) {
 	steps, done, waiting := 0, 0, ""
 	for _, p := range parts(set, n) {
-		d.Conditions = append(d.Conditions, p.judge(d, missing))
+		d.Conditions = append(d.Conditions, p.judge(d, troubles))
 		for _, key := range p.keys {
 			steps++
 			switch awaited, ok := d.Done(key); {
@@ -122,7 +123,7 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		if xr.Spec.Suspend {
 			d.Message = fmt.Sprintf("Suspended: no pipeline runs start; all %d steps are done", steps)
 		}
-		if xr.Spec.WebhookSecret != "" && keys.asked(xr) {
+		if xr.Spec.WebhookSecret != "" && keys.ignores(xr) {
 			d.Message += "; the annotation " + rotateAnnotation + " does nothing while spec.webhookSecret gives the secret"
 		}
 	}
@@ -139,6 +140,7 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		status.ClusterSecretStore = n.Store
 	}
 	status.WebhookURL = set.WebhookURL(n.Org)
+	status.WebhookSecret = xr.Status.WebhookSecret
 	if d.Has(keyWebhookSecret) {
 		status.WebhookSecret = keys.tell(d, xr)
 	}
@@ -154,19 +156,25 @@ func instructions(set *settings.Settings, n names) string {
 		"writeConnectionSecretToRef names)", set.WebhookURL(n.Org), n.Namespace, webhookSecretName, webhookSecretKey, v1alpha1.ConnectionKeyWebhookSecret)
 }
 
-// connection gives the secret as it is stored, so never one that deliveries are not checked with yet.
+// connection gives the secret as it is stored, so never one that deliveries are not checked with yet. While there is none,
+// it goes on giving what it gave last.
 func connection(url string, seen *object.Observed) map[string][]byte {
 	details := map[string][]byte{}
 	if url != "" {
 		details[v1alpha1.ConnectionKeyWebhookURL] = []byte(url)
 	}
-	if secret := seen.Composed(keyWebhookSecret).SecretData(webhookSecretKey); len(secret) > 0 {
+	stored := seen.Composed(keyWebhookSecret)
+	secret := stored.SecretData(webhookSecretKey)
+	if !stored.Exists() {
+		secret = seen.Connection[v1alpha1.ConnectionKeyWebhookSecret]
+	}
+	if len(secret) > 0 {
 		details[v1alpha1.ConnectionKeyWebhookSecret] = secret
 	}
 	return details
 }
 
-func (p part) judge(d *object.Desired, missing map[string]string) object.Condition {
+func (p part) judge(d *object.Desired, troubles map[string]trouble) object.Condition {
 	if p.off != "" {
 		return object.Condition{
 			Type: p.condition, Status: object.True, Reason: reasonSwitchedOff,
@@ -175,8 +183,8 @@ func (p part) judge(d *object.Desired, missing map[string]string) object.Conditi
 	}
 	c := object.Condition{Type: p.condition, Status: object.False, Reason: reasonWaiting}
 	for _, key := range p.keys {
-		if crd := missing[key]; crd != "" {
-			c.Reason, c.Message = reasonCRDNotInstalled, fmt.Sprintf("CRD %s is not installed", crd)
+		if t, ok := troubles[key]; ok {
+			c.Reason, c.Message = t.reason, t.message
 			return c
 		}
 		if d.IsTaken(key) {
@@ -190,7 +198,7 @@ func (p part) judge(d *object.Desired, missing map[string]string) object.Conditi
 		c.Message = "waiting for " + awaited
 		return c
 	}
-	return object.Condition{Type: p.condition, Status: object.True, Reason: reasonAvailable}
+	return object.Condition{Type: p.condition, Status: object.True, Reason: reasonAvailable, Message: d.Remark(p.keys...)}
 }
 
 // isLink tells whether a condition is about something that a delivery passes through.

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	v1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
 	"aphex.io/platform/functions/internal/cloudflare"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
@@ -49,6 +53,52 @@ func accountID(set *settings.Settings, seen *object.Observed) string {
 		return have.String("spec", "forProvider", "accountID")
 	}
 	return set.Cloudflare.AccountID
+}
+
+// staying are the settings for an organization whose tunnel is in another Cloudflare account than the settings of today ask
+// for, and why it is not moved. No tunnel moves between accounts, and one serves only hosts in zones of its own. So the
+// tunnel, its record and its host stay in the old account, where they work and their API token may change and delete them.
+func staying(xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, n names) (*settings.Settings, string) {
+	tunnel, wanted := seen.Composed(keyTunnel), set.Cloudflare
+	account := cmp.Or(tunnel.String("status", "atProvider", "accountID"), tunnel.String("spec", "forProvider", "accountID"))
+	// Somebody may have changed one of the two by hand.
+	have := providerConfigOf(tunnel)
+	follows := have == wanted.ProviderConfig
+	if record := seen.Composed(keyRecord); record.Exists() {
+		have = providerConfigOf(record)
+		follows = follows || have == wanted.ProviderConfig
+	}
+
+	why := "it is in Cloudflare account " + account + ", no tunnel moves to another, and the settings give this organization "
+	switch {
+	case !set.Integrations.Cloudflare || account == "" || account == wanted.AccountID || wanted.AccountID == "" && follows:
+		return set, ""
+	case wanted.AccountID != "":
+		why += "account " + wanted.AccountID
+	default:
+		why += object.Ref(wanted.ProviderConfig.Kind, "", wanted.ProviderConfig.Name) + "; if that is of the same account, set accountID beside it, too"
+	}
+	out := *set
+	out.Cloudflare.ProviderConfig = have
+	if domain, found := strings.CutPrefix(xr.Status.WebhookURL, "https://"+n.Org+"."); found {
+		out.WebhookDomain = domain
+	}
+	return &out, why + "; put them back, or delete this Tunnel and its DNSRecord, which are then made anew there"
+}
+
+func providerConfigOf(o object.Object) settings.ProviderConfig {
+	ref := o.Field("spec", "providerConfigRef")
+	return settings.ProviderConfig{Kind: ref.String("kind"), Name: ref.String("name")}
+}
+
+// staysBecause judges a tunnel that is not where the settings want it.
+func staysBecause(why string) object.Readiness {
+	return func(o object.Object) (bool, string) {
+		if o.Deleting() {
+			return false, "being deleted"
+		}
+		return false, why
+	}
 }
 
 // record is the public host name of the organization's webhook.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,10 +39,14 @@ type keyring struct {
 	announced string
 	// rotatedAt is zero before the first rotation; since is then when the Secret was made, which its age counts from.
 	rotatedAt, since time.Time
-	// handled is the fingerprint of the last value of the annotation that asks for a rotation.
-	handled string
-	// why is set by the run that rotates.
+	// handled is the fingerprint of the last value of the annotation that asks for a rotation. Of one that could not rotate,
+	// since the secret is given, it is ignored.
+	handled, ignored string
+	// remembered is the fingerprint that outlives the Secret: it follows once what it asked for is stored and told.
+	remembered string
+	// why is set by the run that rotates, cut by the one that lost the previous secret.
 	why string
+	cut bool
 }
 
 // webhookKeys are those that exist, rotated if that is due. The first secret is the given one, else a random one. Taking
@@ -49,10 +54,16 @@ type keyring struct {
 func webhookKeys(xr *v1alpha1.XOrganization, seen *object.Observed) (keyring, error) {
 	have := seen.Composed(keyWebhookSecret)
 	k := observedKeys(have, seen.Now)
-	if have.Exists() {
-		k.why = k.due(xr, seen.Now)
+	if !have.Exists() {
+		k = keptKeys(xr, seen)
 	}
-	if !have.Exists() || k.why != "" {
+	switch {
+	case have.Exists() || k.current.value != "":
+		k.why = k.due(xr, seen.Now)
+	case xr.Spec.WebhookSecret == "" && hadSecret(xr, seen):
+		k.why = "it was deleted, and is kept nowhere else"
+	}
+	if k.current.value == "" || k.why != "" {
 		value, err := newWebhookSecret(xr, seen)
 		if err != nil {
 			return keyring{}, err
@@ -62,10 +73,14 @@ func webhookKeys(xr *v1alpha1.XOrganization, seen *object.Observed) (keyring, er
 	if k.why != "" {
 		k.rotatedAt, k.since = seen.Now, seen.Now
 	}
+	if xr.Spec.WebhookSecret != "" && k.asked(xr) {
+		k.ignored = request(xr)
+	}
 	if !seen.Now.Before(k.previousUntil(xr)) {
 		k.previous = webhookKey{}
 	}
 	k.announce(seen)
+	k.remember(seen)
 	return k, nil
 }
 
@@ -83,6 +98,7 @@ func observedKeys(secret object.Object, now time.Time) keyring {
 		since:     parseTime(secret.String("metadata", "creationTimestamp")),
 		rotatedAt: parseTime(secret.Annotation(rotatedAtAnnotation)),
 		handled:   secret.Annotation(handledRotationAnnotation),
+		ignored:   secret.Annotation(ignoredRotationAnnotation),
 	}
 	if k.rotatedAt.After(now.Add(clockSkew)) {
 		k.rotatedAt = now
@@ -114,6 +130,40 @@ func observedKeys(secret object.Object, now time.Time) keyring {
 	return k
 }
 
+// keptKeys are what is still known of a Secret that is not there: nothing before it is made, and of one that was deleted the
+// secret that people were told, which Crossplane keeps for the connection secrets. It is a version of its own unless the
+// listener checks just one, so that no data key changes its value.
+func keptKeys(xr *v1alpha1.XOrganization, seen *object.Observed) keyring {
+	k := keyring{handled: request(xr)}
+	if namespace := seen.Composed(keyNamespace); namespace.Exists() {
+		k.handled = namespace.Annotation(handledRotationAnnotation)
+	}
+	versions := checkedVersions(seen)
+	if len(versions) > 0 {
+		k.current.version = versions[len(versions)-1]
+	}
+	value := string(seen.Connection[v1alpha1.ConnectionKeyWebhookSecret])
+	if len(value) < minWebhookSecret {
+		return k
+	}
+	if len(versions) != 1 {
+		k.current.version++
+	}
+	k.current.value = value
+	if told := xr.Status.WebhookSecret; told != nil {
+		k.rotatedAt = parseTime(told.LastRotated)
+		k.since = k.rotatedAt
+		k.cut = seen.Now.Before(parseTime(told.PreviousValidUntil))
+	}
+	return k
+}
+
+// hadSecret tells whether the organization had a secret before. A listener gets ready beside its first one.
+func hadSecret(xr *v1alpha1.XOrganization, seen *object.Observed) bool {
+	return xr.Status.Phase == v1alpha1.PhaseActive || xr.Status.WebhookSecret != nil ||
+		seen.Composed(keyListener).Condition("Ready").Status == object.True
+}
+
 // due says why the secret has to be rotated now, and nothing if it has not. A given secret is rotated by giving another.
 func (k *keyring) due(xr *v1alpha1.XOrganization, now time.Time) string {
 	given, next := xr.Spec.WebhookSecret, k.nextRotation(xr)
@@ -133,10 +183,22 @@ func (k *keyring) due(xr *v1alpha1.XOrganization, now time.Time) string {
 	}
 }
 
-// asked tells whether the annotation has a value that led to no rotation yet.
+// request is the fingerprint of the annotation that asks for a rotation, empty if there is none.
+func request(xr *v1alpha1.XOrganization) string {
+	if value := xr.Annotations[rotateAnnotation]; value != "" {
+		return object.Hash([]byte(value))
+	}
+	return ""
+}
+
+// asked tells whether the annotation has a value that was not there yet.
 func (k *keyring) asked(xr *v1alpha1.XOrganization) bool {
-	value := xr.Annotations[rotateAnnotation]
-	return value != "" && object.Hash([]byte(value)) != k.handled
+	return request(xr) != "" && request(xr) != k.handled && !k.ignores(xr)
+}
+
+// ignores tells whether the annotation has a value that came while the secret was given.
+func (k *keyring) ignores(xr *v1alpha1.XOrganization) bool {
+	return request(xr) != "" && request(xr) == k.ignored
 }
 
 // replace makes a secret the current one. What asked for a rotation by now has got it.
@@ -144,10 +206,8 @@ func (k *keyring) replace(value string, xr *v1alpha1.XOrganization) {
 	if k.current.value != "" {
 		k.previous = k.current
 	}
-	k.current = webhookKey{version: k.current.version + 1, value: value}
-	if asked := xr.Annotations[rotateAnnotation]; asked != "" {
-		k.handled = object.Hash([]byte(asked))
-	}
+	k.current, k.ignored = webhookKey{version: k.current.version + 1, value: value}, ""
+	k.handled = cmp.Or(request(xr), k.handled)
 }
 
 // previousUntil is the end of the overlap.
@@ -167,9 +227,8 @@ func (k *keyring) nextRotation(xr *v1alpha1.XOrganization) time.Time {
 // announce decides which secret people are told.
 func (k *keyring) announce(seen *object.Observed) {
 	k.announced = k.current.value
-	for _, key := range seen.ComposedKeys() {
-		isListener := key == keyListener || strings.HasPrefix(key, keyListenerShard)
-		if isListener && k.previous.version > 0 && !checks(seen.Composed(key), k.current) {
+	for _, key := range listenerKeys(seen) {
+		if k.previous.version > 0 && !checks(seen.Composed(key), k.current) {
 			k.announced = k.previous.value
 		}
 	}
@@ -177,16 +236,56 @@ func (k *keyring) announce(seen *object.Observed) {
 
 // checks tells whether a listener takes what was signed with a key.
 func checks(listener object.Object, key webhookKey) bool {
+	return slices.Contains(secretKeys(listener), webhookKeyName(key.version))
+}
+
+// checkedVersions are those that any listener checks, sorted.
+func checkedVersions(seen *object.Observed) []int {
+	var versions []int
+	for _, key := range listenerKeys(seen) {
+		for _, name := range secretKeys(seen.Composed(key)) {
+			if version := webhookKeyVersion(name); version > 0 {
+				versions = append(versions, version)
+			}
+		}
+	}
+	slices.Sort(versions)
+	return slices.Compact(versions)
+}
+
+// listenerKeys are the keys of all listeners that there are.
+func listenerKeys(seen *object.Observed) []string {
+	return slices.DeleteFunc(seen.ComposedKeys(), func(key string) bool {
+		return key != keyListener && !strings.HasPrefix(key, keyListenerShard)
+	})
+}
+
+// secretKeys are the data keys of the Secret that a listener checks deliveries with.
+func secretKeys(listener object.Object) []string {
+	var keys []string
 	for _, group := range listener.List("spec", "triggerGroups") {
 		for _, interceptor := range group.List("interceptors") {
 			for _, param := range interceptor.List("params") {
-				if param.String("value", "secretKey") == webhookKeyName(key.version) {
-					return true
+				if key := param.String("value", "secretKey"); key != "" {
+					keys = append(keys, key)
 				}
 			}
 		}
 	}
-	return false
+	return keys
+}
+
+// remember decides what is known once the Secret is gone. Until people were told the current secret, only the one of before
+// could come back, and then what asked for this one has to ask again.
+func (k *keyring) remember(seen *object.Observed) {
+	namespace := seen.Composed(keyNamespace)
+	stored := string(seen.Composed(keyWebhookSecret).SecretData(webhookSecretKey))
+	switch {
+	case !namespace.Exists() || stored == k.current.value:
+		k.remembered = cmp.Or(k.ignored, k.handled)
+	default:
+		k.remembered = namespace.Annotation(handledRotationAnnotation)
+	}
 }
 
 // all are the keys that deliveries may be signed with.
@@ -205,6 +304,9 @@ func webhookSecret(k *keyring, n names) *corev1.Secret {
 	}
 	if k.handled != "" {
 		meta.Annotations[handledRotationAnnotation] = k.handled
+	}
+	if k.ignored != "" {
+		meta.Annotations[ignoredRotationAnnotation] = k.ignored
 	}
 	data := map[string][]byte{webhookSecretKey: []byte(k.announced)}
 	for _, key := range k.all() {
@@ -235,8 +337,11 @@ func (k *keyring) tell(d *object.Desired, xr *v1alpha1.XOrganization) *v1alpha1.
 		d.RunAgainAt(next)
 		status.NextRotation = next.Format(time.RFC3339)
 	}
-	if k.why != "" {
+	switch {
+	case k.why != "":
 		d.Event("WebhookSecretRotated", fmt.Sprintf("The webhook secret was rotated, since %s; %s", k.why, old))
+	case k.cut:
+		d.Event("WebhookSecretRotated", "The Secret with the webhook secret was deleted and is made again; the old webhook secret, which it had too, is no longer valid")
 	}
 	if *status == (v1alpha1.WebhookSecretStatus{}) {
 		return nil

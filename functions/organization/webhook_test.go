@@ -114,7 +114,6 @@ func TestTheWebhookSecretIsMadeOnceAndRotatedOnDemandAlone(t *testing.T) {
 	}
 	generated.entropy = 9
 	aged := generated.after(90 * 24 * time.Hour)
-	lost := func(w world) world { return w.keep(func(k string) bool { return k != keyWebhookSecret }) }
 
 	for name, c := range map[string]struct {
 		world world
@@ -124,8 +123,6 @@ func TestTheWebhookSecretIsMadeOnceAndRotatedOnDemandAlone(t *testing.T) {
 	}{
 		"a generated one stays, whatever the next run would have made":    {generated, organization(), []string{random("07")}, ""},
 		"a given one that leaves the spec stays":                          {there, organization(), []string{firstSecret}, ""},
-		"a deleted one is made anew":                                      {lost(there), organization(), []string{random("00")}, ""},
-		"a given one that was deleted by hand comes back the same":        {lost(there), organization(given(firstSecret)), []string{firstSecret}, ""},
 		"a given one rotates a generated one":                             {generated, organization(given(firstSecret)), []string{firstSecret, random("07")}, "spec.webhookSecret changed"},
 		"another given one rotates it":                                    {there, organization(given(secondSecret)), []string{secondSecret, firstSecret}, "spec.webhookSecret changed"},
 		"giving what was generated rotates nothing":                       {generated, organization(given(random("07"))), []string{random("07")}, ""},
@@ -159,6 +156,101 @@ func TestTheWebhookSecretIsMadeOnceAndRotatedOnDemandAlone(t *testing.T) {
 			require.Empty(t, events(again))
 		})
 	}
+}
+
+// lost is the world after somebody deleted the webhook secret, and maybe more.
+func (w world) lost(also ...string) world {
+	return w.keep(func(key string) bool { return key != keyWebhookSecret && !slices.Contains(also, key) })
+}
+
+// forgotten is the world whose connection secret is gone too.
+func (w world) forgotten() world {
+	w.connection = nil
+	return w
+}
+
+// telling is the claim after what a run told of it.
+func telling(t *testing.T, d *object.Desired) func(*v1alpha1.XOrganization) {
+	t.Helper()
+	told := status(t, d)
+	return func(xr *v1alpha1.XOrganization) { xr.Status = told }
+}
+
+func TestADeletedSecretComesBackAsItWas(t *testing.T) {
+	generated := settled(t, organization())
+	first := random("00")
+	// turned was rotated by the annotation, and its overlap is over; turning is in it, and has told the new secret.
+	turning := generated.after(time.Second).then(t, organization(asking("1"))).then(t, organization(asking("1")))
+	turning = turning.then(t, organization(asking("1")))
+	turned := turning.after(25*time.Hour).then(t, organization(asking("1"))).then(t, organization(asking("1")))
+	second := random("01")
+	hinted := func(w world, hint string) world {
+		w.connection = map[string][]byte{"webhookSecret": []byte(hint)}
+		return w
+	}
+	active := func(xr *v1alpha1.XOrganization) { xr.Status.Phase = "Active" }
+	toldOf := func(w world) func(*v1alpha1.XOrganization) {
+		return telling(t, compose(t, w, organization(asking("1"))))
+	}
+
+	for name, c := range map[string]struct {
+		world world
+		xr    *v1alpha1.XOrganization
+		want  []string
+		event string
+	}{
+		"a generated one":                    {generated.after(time.Hour).lost(), organization(active), []string{first}, ""},
+		"a given one":                        {settled(t, organization(given(firstSecret))).lost(), organization(given(firstSecret), active), []string{firstSecret}, ""},
+		"a given one that left the spec":     {settled(t, organization(given(firstSecret))).lost(), organization(active), []string{firstSecret}, ""},
+		"one that was rotated stays rotated": {turned.after(time.Hour).lost(), organization(asking("1"), toldOf(turned)), []string{second}, ""},
+		"with the namespace, too":            {turned.after(time.Hour).lost(keyNamespace).then(t, organization(asking("1"), toldOf(turned))), organization(asking("1"), toldOf(turned)), []string{second}, ""},
+		"without a listener":                 {turned.after(time.Hour).lost(keyListener), organization(asking("1"), toldOf(turned)), []string{second}, ""},
+		"what asks for a rotation gets one": {turned.after(time.Hour).lost(), organization(asking("2"), toldOf(turned)), []string{random("03"), second},
+			"The webhook secret was rotated, since the annotation platform.aphex/rotate-webhook-secret asks for it; the old one is valid until 2026-01-18T14:00:01Z"},
+		"another given one rotates it": {generated.after(time.Hour).lost(), organization(given(firstSecret), active), []string{firstSecret, first},
+			"The webhook secret was rotated, since spec.webhookSecret changed; the old one is valid until 2026-01-17T13:00:00Z"},
+		"one in an overlap loses the other": {turning.after(time.Hour).lost(), organization(asking("1"), toldOf(turning)), []string{second},
+			"The Secret with the webhook secret was deleted and is made again; the old webhook secret, which it had too, is no longer valid"},
+		"one that nobody was told yet is not lost for what asked for it": {generated.after(time.Hour).then(t, organization(asking("1"))).lost(), organization(asking("1"), active), []string{random("01"), first},
+			"The webhook secret was rotated, since the annotation platform.aphex/rotate-webhook-secret asks for it; the old one is valid until 2026-01-17T13:00:00Z"},
+		"one that is kept nowhere is rotated": {generated.after(time.Hour).lost().forgotten(), organization(active), []string{random("01")},
+			"The webhook secret was rotated, since it was deleted, and is kept nowhere else; the old one is no longer valid"},
+		"so is one of a listener that is ready": {generated.after(time.Hour).lost().forgotten(), organization(), []string{random("01")},
+			"The webhook secret was rotated, since it was deleted, and is kept nowhere else; the old one is no longer valid"},
+		"and one that is kept too short": {hinted(generated.after(time.Hour).lost(), "short"), organization(active), []string{random("01")},
+			"The webhook secret was rotated, since it was deleted, and is kept nowhere else; the old one is no longer valid"},
+		"a given one needs no keeping":         {settled(t, organization(given(firstSecret))).lost().forgotten(), organization(given(firstSecret), active), []string{firstSecret}, ""},
+		"an organization that never had one":   {generated.lost(keyListener).forgotten(), organization(), []string{first}, ""},
+		"an empty annotation asks for nothing": {generated.after(time.Hour).lost(), organization(asking(""), active), []string{first}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := compose(t, c.world, c.xr)
+			data := get[corev1.Secret](t, d, keyWebhookSecret).Data
+			require.Equal(t, c.want, accepted(t, d))
+			if c.event == "" {
+				require.Empty(t, events(d))
+				require.Equal(t, c.want[0], string(data["secret"]))
+			} else {
+				require.Equal(t, []string{"WebhookSecretRotated: " + c.event}, events(d))
+			}
+			next := c.world.apply(d).after(time.Second)
+			telling(t, d)(c.xr)
+			again := compose(t, next, c.xr)
+			require.Equal(t, c.want, accepted(t, again), "once")
+			require.Empty(t, events(again))
+		})
+	}
+
+	t.Run("it is the same object but for its age", func(t *testing.T) {
+		xr := organization(asking("1"), toldOf(turned))
+		require.Equal(t, compose(t, turned, xr).Resources()[keyWebhookSecret].Object.String(), compose(t, turned.lost(), xr).Resources()[keyWebhookSecret].Object.String())
+		require.Equal(t, turned.connection, merged(turned.connection, compose(t, turned.lost(), xr).Connection), "people read the same meanwhile")
+	})
+	t.Run("what is told of it stays while its namespace is made anew", func(t *testing.T) {
+		xr := organization(asking("1"), toldOf(turned))
+		require.NotNil(t, xr.Status.WebhookSecret)
+		require.Equal(t, xr.Status.WebhookSecret, status(t, compose(t, turned.lost(keyNamespace), xr)).WebhookSecret)
+	})
 }
 
 func TestTheOverlapEndsInTime(t *testing.T) {
@@ -308,13 +400,31 @@ func TestTheStatusTellsOfRotations(t *testing.T) {
 	require.Equal(t, noon.Add(190*24*time.Hour), over.RunsAgainAt())
 }
 
-func TestAnAnnotationThatCannotDoAnythingSaysSo(t *testing.T) {
-	w := settled(t, organization(given(firstSecret)))
-	d := compose(t, w, organization(given(firstSecret), asking("1")))
-	require.Equal(t, allDone+"; the annotation platform.aphex/rotate-webhook-secret does nothing while spec.webhookSecret gives the secret", d.Message)
-	d = compose(t, w, organization(given(secondSecret), asking("1")))
+func TestAnAnnotationThatCannotDoAnythingSaysSoAndNeverDoes(t *testing.T) {
+	const ignored = allDone + "; the annotation platform.aphex/rotate-webhook-secret does nothing while spec.webhookSecret gives the secret"
+	w, xr := settled(t, organization(given(firstSecret))), organization(given(firstSecret), asking("1"))
+	for range 3 {
+		d := compose(t, w, xr)
+		require.Equal(t, ignored, d.Message)
+		require.Empty(t, events(d))
+		w = w.apply(d).after(time.Minute)
+	}
+
+	weeksLater := w.after(30 * 24 * time.Hour)
+	for range 2 {
+		d := compose(t, weeksLater, organization(asking("1")))
+		require.Equal(t, []string{firstSecret}, accepted(t, d), "taking a given secret out keeps it")
+		require.Equal(t, allDone, d.Message)
+		weeksLater = weeksLater.apply(d)
+	}
+	require.Equal(t, []string{firstSecret}, accepted(t, compose(t, weeksLater.lost(), organization(asking("1")))), "nor when it has to be made again")
+	d := compose(t, weeksLater, organization(asking("2")))
+	require.Len(t, accepted(t, d), 2, "another value rotates")
+	require.NotContains(t, get[corev1.Secret](t, d, keyWebhookSecret).Annotations, "platform.aphex/ignored-rotation-hash")
+
+	d = compose(t, w, organization(given(secondSecret), asking("2")))
 	require.Equal(t, allDone, d.Message, "what it asks for is done")
-	require.Equal(t, allDone, compose(t, w.apply(d), organization(given(secondSecret), asking("1"))).Message)
+	require.Equal(t, allDone, compose(t, w.apply(d), organization(given(secondSecret), asking("2"))).Message)
 }
 
 func TestSuspendStopsWhatEitherKeySigned(t *testing.T) {

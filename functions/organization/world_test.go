@@ -33,9 +33,14 @@ type world struct {
 	passed time.Duration
 	// image is where the function is published.
 	image string
+	// connection is what Crossplane keeps in the XR's connection secret.
+	connection map[string][]byte
 }
 
 var noon = time.Date(2026, 1, 16, 12, 0, 0, 0, time.UTC)
+
+// testAccount is where Cloudflare makes tunnels.
+const testAccount = "65671c123fa015f89bfb9f110d0000fd"
 
 const testUID = "0b1c6c1e-6f0a-4d39-9d1c-2f3f8a8f0001"
 
@@ -67,7 +72,7 @@ func (w world) compose(t testing.TB, xr *v1alpha1.XOrganization) (*object.Desire
 			composed[key] = wrap(t, o)
 		}
 		seen := object.NewObserved(id, composed, required, bytes.NewReader(bytes.Repeat([]byte{w.entropy}, 64)))
-		seen.Now, seen.Image = noon.Add(w.passed), w.image
+		seen.Now, seen.Image, seen.Connection = noon.Add(w.passed), w.image, w.connection
 		d, err := Compose(xr, seen)
 		if !seen.Pending() {
 			return d, err
@@ -111,6 +116,7 @@ func crd(name string) map[string]any {
 // apply is the world once an answer was applied and every controller did its work.
 func (w world) apply(d *object.Desired) world {
 	next := w
+	next.connection = merged(w.connection, d.Connection)
 	next.composed = map[string]map[string]any{}
 	next.objects = slices.Clone(w.objects)
 	for key, r := range d.Resources() {
@@ -122,8 +128,11 @@ func (w world) apply(d *object.Desired) world {
 		status := map[string]any{"conditions": []any{
 			map[string]any{"type": "Ready", "status": "True"}, map[string]any{"type": "Available", "status": "True"},
 		}}
+		if key == keyConnector {
+			status["availableReplicas"] = o["spec"].(map[string]any)["replicas"]
+		}
 		if key == keyTunnel {
-			status["atProvider"] = map[string]any{"id": "1280a396-767b-4e77-9425-735765b5f1ae"}
+			status["atProvider"] = map[string]any{"id": "1280a396-767b-4e77-9425-735765b5f1ae", "accountID": testAccount}
 			spec := o["spec"].(map[string]any)
 			ref := spec["writeConnectionSecretToRef"].(map[string]any)
 			next.objects = slices.DeleteFunc(next.objects, func(o map[string]any) bool { return o["kind"] == "Secret" })
@@ -133,6 +142,14 @@ func (w world) apply(d *object.Desired) world {
 		next.composed[key] = o
 	}
 	return next
+}
+
+// merged is what a connection secret holds after more was published: Crossplane takes nothing out.
+func merged(have, more map[string][]byte) map[string][]byte {
+	out := map[string][]byte{}
+	maps.Copy(out, have)
+	maps.Copy(out, more)
+	return out
 }
 
 // credentials is the Secret that the provider writes for a tunnel.

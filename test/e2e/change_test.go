@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
 	"aphex.io/platform/docs/pages"
 	"aphex.io/platform/test/controlplane"
@@ -57,7 +58,9 @@ func TestChangesOfAnOrganization(t *testing.T) {
 		cp.patch(t, claim, `spec: {webhookSecret: given-given-given-2}`)
 		cp.await(t, refTo("Secret %s/changing-webhook", namespace), holds(t, "webhookSecret", "given-given-given-2"))
 	})
-	t.Run("taking it out of the claim keeps it", func(t *testing.T) {
+	t.Run("taking it out of the claim keeps it, also if it was asked to rotate while it was given", func(t *testing.T) {
+		kubectl(t, "annotate", "organization", "changing", "-n", namespace, "platform.aphex/rotate-webhook-secret=in-vain")
+		cp.awaitPhase(t, claim, "Active", "the annotation platform.aphex/rotate-webhook-secret does nothing")
 		cp.patch(t, claim, `spec: {webhookSecret: null}`)
 		xr := cp.xr(t, claim)
 		cp.await(t, xr, func(o *object) error { return same("", text(o, "spec.webhookSecret")) })
@@ -95,6 +98,44 @@ func TestChangesOfAnOrganization(t *testing.T) {
 		cp.patch(t, claim, `spec: {suspend: false}`)
 		cp.await(t, listener, interceptors("github "))
 	})
+}
+
+// A node that is drained takes one of the two pods with it, and no delivery is lost. A quota stands for the node that the pod
+// would start on again.
+func TestOneOfTwoPodsMayBeMissing(t *testing.T) {
+	t.Parallel()
+	namespace := cp.namespace(t, "e2e-drained")
+	org, bindings := cp.tenant(t, namespace, "drained", "drained-app")
+	says := func(conditionType, message string) {
+		t.Helper()
+		cp.await(t, org, func(o *object) error {
+			status, _, have := condition(o, conditionType)
+			return errors.Join(same("True", status), same(message, strings.TrimPrefix(have, "<nil>")))
+		})
+	}
+	says("ConnectorReady", "")
+	says("ListenerReady", "")
+	quota := cp.create(t, &object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"namespace": "org-drained", "name": "drained"},
+		"spec": map[string]any{"hard": map[string]any{"pods": "0"}},
+	}})
+	for selector, c := range map[string]struct{ condition, ref string }{
+		"app.kubernetes.io/name=cloudflared": {"ConnectorReady", "Deployment org-drained/cloudflared"},
+		"eventlistener=github-listener":      {"ListenerReady", "EventListener org-drained/github-listener"},
+	} {
+		pods := podsOf(t, "org-drained", selector)
+		require.Len(t, pods, 2, selector)
+		require.NoError(t, cp.kube.CoreV1().Pods("org-drained").Delete(t.Context(), pods[0].Name, metav1.DeleteOptions{}))
+		says(c.condition, c.ref+" (1 of 2 pods are available)")
+	}
+	for _, claim := range append(bindings, org) {
+		cp.awaitReady(t, claim)
+	}
+	says("WebhookReady", "deliveries to https://drained.arbiter-dev.com reach the listener")
+
+	cp.remove(t, quota)
+	says("ConnectorReady", "")
+	says("ListenerReady", "")
 }
 
 func TestChangesOfABinding(t *testing.T) {
@@ -205,6 +246,31 @@ func TestSettingsReachWhatExists(t *testing.T) {
 	})
 	cp.see(t, itsQuota)
 	cp.see(t, itsConnector)
+
+	// Nor does one that the API server would refuse; it is asked, too.
+	for _, bad := range []struct{ setting, path, kind, spec, refusal string }{
+		{"{defaultLimits: {cpu: 50m}}", "tenant.defaultRequests[cpu]", "LimitRange",
+			"{limits: [{type: Container, default: {cpu: 50m}, defaultRequest: {cpu: 100m}}]}", "greater than default limit value 50m"},
+		{`{quota: {gpu: "1"}}`, "tenant.quota[gpu]", "ResourceQuota", `{hard: {gpu: "1"}}`, "must be a standard resource type"},
+		{`{quota: {pods: "-1"}}`, "tenant.quota[pods]", "ResourceQuota", `{hard: {pods: "-1"}}`, "must be greater than or equal to 0"},
+	} {
+		refused := &object{}
+		require.NoError(t, yaml.Unmarshal([]byte(newObject("v1", bad.kind)+"spec: "+bad.spec), &refused.Object))
+		_, err := cp.dynamic.Resource(kinds[bad.kind]).Namespace(namespace).Create(t.Context(), refused, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		require.ErrorContains(t, err, bad.refusal)
+
+		cp.patch(t, settings, "data: {tenant: null}")
+		cp.await(t, cp.xr(t, org), func(o *object) error {
+			status, _, _ := condition(o, "Synced")
+			return same("True", status)
+		})
+		cp.patch(t, settings, "data: {tenant: "+bad.setting+"}")
+		cp.await(t, cp.xr(t, org), func(o *object) error {
+			_, _, message := condition(o, "Synced")
+			return contains(message, "EnvironmentConfig aphex", bad.path)
+		})
+	}
+	cp.see(t, itsQuota)
 
 	cp.remove(t, settings)
 	cp.await(t, itsQuota, quota("20"))
@@ -367,6 +433,85 @@ func TestMovingToAnotherDomain(t *testing.T) {
 	cp.awaitPhase(t, other, "Active", "https://moving-two."+domain)
 	cp.remove(t, settings)
 	cp.awaitPhase(t, other, "Active", "https://moving-two."+controlplane.CloudflareZoneName)
+}
+
+// No tunnel moves to another account. An organization that the settings give one goes on where it is, and says so, until they
+// are put back or its tunnel and record are deleted. The settings hold for all claims, so that this test has the platform for itself.
+func TestMovingToAnotherAccount(t *testing.T) {
+	const account, zone, domain = "5a4b3c2d1e0f69788796a5b4c3d2e1f0", "6b4b3c2d1e0f69788796a5b4c3d2e1f0", "other-account.example.org"
+	const tunnel, record = ref("Tunnel org-relocated/relocated"), ref("DNSRecord org-relocated/relocated")
+	cp.cloudflare(t)
+	require.NoError(t, cp.Cloudflare().AddAccount(t.Context(), account))
+	require.NoError(t, cp.Cloudflare().AddZone(t.Context(), account, zone, domain))
+	second := cp.see(t, "ClusterProviderConfig default")
+	second = &object{Object: map[string]any{
+		"apiVersion": second.GetAPIVersion(), "kind": second.GetKind(), "metadata": map[string]any{"name": "e2e-second"}, "spec": second.Object["spec"],
+	}}
+	spec := second.Object["spec"].(map[string]any)
+	spec["accountID"], spec["zone"] = account, domain
+	cp.create(t, second)
+
+	namespace := cp.namespace(t, "e2e-relocating")
+	org, bindings := cp.tenant(t, namespace, "relocated", "relocated-app")
+	give := func(accountID string) map[string]any {
+		return map[string]any{"cloudflare": map[string]any{"accounts": []any{map[string]any{
+			"organizations": []any{"relocated"}, "webhookDomain": domain, "accountID": accountID,
+			"providerConfig": map[string]any{"kind": "ClusterProviderConfig", "name": "e2e-second"},
+		}}}}
+	}
+	specs := func() string { return fmt.Sprint(cp.see(t, tunnel).Object["spec"], cp.see(t, record).Object["spec"]) }
+	before := specs()
+	stays := func(says string) {
+		t.Helper()
+		o := cp.await(t, org, func(o *object) error {
+			status, reason, message := condition(o, "TunnelReady")
+			return errors.Join(same("False OtherAccount", status+" "+reason), contains(message, controlplane.CloudflareAccount, says))
+		})
+		require.Equal(t, "https://relocated.arbiter-dev.com", text(o, "status.webhookURL"))
+		cp.awaitConditions(t, org, map[string]string{"DNSReady": "True", "ConnectorReady": "True", "ListenerReady": "True"})
+		require.Equal(t, before, specs())
+	}
+	// at are the organization's tunnel and host in an account and a zone.
+	at := func(account, zone string) (out []string) {
+		tunnels, err := cp.Cloudflare().Tunnels(t.Context(), account)
+		require.NoError(t, err)
+		for _, tunnel := range tunnels {
+			if tunnel.Name == "org-relocated" {
+				out = append(out, tunnel.ID+".cfargotunnel.com")
+			}
+		}
+		records, err := cp.Cloudflare().Records(t.Context(), zone)
+		require.NoError(t, err)
+		for _, r := range records {
+			if strings.HasPrefix(r.Name, "relocated.") {
+				out = append(out, r.Name+" "+r.Content)
+			}
+		}
+		return out
+	}
+
+	settings := cp.settings(t, give(""))
+	stays("ClusterProviderConfig e2e-second; if that is of the same account, set accountID")
+	cp.remove(t, settings)
+	for _, claim := range append(bindings, org) {
+		cp.awaitReady(t, claim)
+	}
+	require.Equal(t, before, specs())
+
+	cp.settings(t, give(account))
+	stays("account " + account)
+	for _, r := range []ref{tunnel, record} {
+		require.NoError(t, cp.client(r).Delete(t.Context(), r.name(), metav1.DeleteOptions{}))
+	}
+	cp.awaitPhase(t, org, "Active", "the webhook at GitHub: https://relocated."+domain)
+	cp.awaitPhase(t, bindings[0], "Ready", "its webhook at GitHub: https://relocated."+domain)
+	require.Empty(t, at(controlplane.CloudflareAccount, controlplane.CloudflareZone), "nothing is left behind")
+	id := text(cp.see(t, tunnel), "status.atProvider.cname")
+	require.Equal(t, []string{id, "relocated." + domain + " " + id}, at(account, zone))
+
+	cp.remove(t, bindings[0])
+	cp.remove(t, org)
+	require.Empty(t, at(account, zone))
 }
 
 // requireShard sends a push to the shard whose path a binding tells, and one to the listener that has all Triggers. Each

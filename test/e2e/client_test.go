@@ -45,6 +45,7 @@ var kinds = map[string]schema.GroupVersionResource{
 	"XPlatform":                {Group: "aphex.io", Version: "v1alpha1", Resource: "xplatforms"},
 	"EnvironmentConfig":        {Group: "apiextensions.crossplane.io", Version: "v1beta1", Resource: "environmentconfigs"},
 	"Tunnel":                   {Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "tunnels"},
+	"ClusterProviderConfig":    {Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "clusterproviderconfigs"},
 	"DNSRecord":                {Group: "cloudflare.aphex.io", Version: "v1alpha1", Resource: "dnsrecords"},
 	"Namespace":                {Version: "v1", Resource: "namespaces"},
 	"CustomResourceDefinition": {Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},

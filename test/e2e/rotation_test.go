@@ -197,6 +197,43 @@ func TestRotationOfTheWebhookSecret(t *testing.T) {
 		rotations(t, 3)
 		l.secret = fourth
 	})
+	t.Run("a deleted Secret comes back with the same secret, whatever stands in the claim's connection secret", func(t *testing.T) {
+		cp.patch(t, refTo("Secret %s/turn-webhook", namespace), `stringData: {webhookSecret: mallory-mallory-mallory}`)
+		deleted := cp.see(t, secret)
+		require.NoError(t, cp.client(secret).Delete(t.Context(), secret.name(), metav1.DeleteOptions{}))
+		cp.await(t, secret, func(o *object) error {
+			if o.GetUID() == deleted.GetUID() {
+				return errors.New("it is the old one")
+			}
+			return nil
+		})
+		require.Equal(t, l.secret, secretValue(t, cp.see(t, secret), "secret"))
+		require.Equal(t, deleted.GetAnnotations()["platform.aphex/rotated-at"], cp.see(t, secret).GetAnnotations()["platform.aphex/rotated-at"])
+		// The secret of before, in whose overlap this was, is lost, and that is told.
+		awaitKeys(t, 1)
+		rotations(t, 4)
+		l.started(t, push(l.secret))
+		awaitRefusal(t, third)
+		cp.await(t, org, func(o *object) error { return same("", text(o, "status.webhookSecret.previousValidUntil")) })
+		cp.await(t, refTo("Secret %s/turn-webhook", namespace), holds(t, "webhookSecret", l.secret))
+
+		// Nothing is lost now, so that there is nothing to tell.
+		require.NoError(t, cp.client(secret).Delete(t.Context(), secret.name(), metav1.DeleteOptions{}))
+		cp.await(t, secret, holds(t, "secret", l.secret))
+		l.started(t, push(l.secret))
+		rotations(t, 4)
+	})
+	t.Run("asking for a rotation after that rotates", func(t *testing.T) {
+		before := l.secret
+		cp.patch(t, org, `metadata: {annotations: {platform.aphex/rotate-webhook-secret: two}}`)
+		l.secret = announced(t, before)
+		awaitKeys(t, 2)
+		for _, secret := range []string{before, l.secret} {
+			l.started(t, push(secret))
+		}
+		third = before
+		rotations(t, 5)
+	})
 	t.Run("a suspended organization starts nothing, whichever secret a delivery is signed with", func(t *testing.T) {
 		cp.patch(t, org, `spec: {suspend: true}`)
 		for _, secret := range []string{third, l.secret} {

@@ -251,6 +251,16 @@ func (d *Desired) Done(keys ...string) (awaited string, done bool) {
 	return "", true
 }
 
+// Remark names the first of these keys that is ready and still not as good as wanted, and what it lacks; empty if none is.
+func (d *Desired) Remark(keys ...string) string {
+	for _, k := range keys {
+		if st := d.steps[k]; st.ready && st.why != "" {
+			return st.ref + " (" + st.why + ")"
+		}
+	}
+	return ""
+}
+
 // Resources are the desired composed resources by key.
 func (d *Desired) Resources() map[string]Resource { return d.resources }
 

@@ -70,6 +70,20 @@ func TestDoneAsksForKeysThatWereAdded(t *testing.T) {
 	require.True(t, done)
 }
 
+func TestAReadyObjectMayLackSomething(t *testing.T) {
+	lacking := func(ready bool, why string) object.Readiness {
+		return func(object.Object) (bool, string) { return ready, why }
+	}
+	d := object.NewDesired(cluster(t, map[string]string{"well": seenConfigMap, "lacking": seenConfigMap, "missing": seenConfigMap}, nil))
+	d.Add("well", configMap("well"), object.ReadyWhenSeen)
+	d.Add("lacking", configMap("lacking"), lacking(true, "1 of 2"))
+	d.Add("missing", configMap("missing"), lacking(false, "0 of 2"))
+	_, done := d.Done("well", "lacking")
+	require.True(t, done)
+	require.Equal(t, "ConfigMap team-a/lacking (1 of 2)", d.Remark("well", "missing", "lacking"))
+	require.Empty(t, d.Remark("well", "missing", "unknown"), "what is not ready is awaited")
+}
+
 func TestAddExclusiveLeavesAloneWhatIsNotOurs(t *testing.T) {
 	const lookup = "v1/ConfigMap/team-a/one"
 	owned := func(uid, labels string) string {

@@ -61,6 +61,9 @@ type Observed struct {
 	// Offline is set where not even the XR's own CRD can be seen: a render without a cluster. All neighbours are then
 	// taken for present. See Served.
 	Offline bool
+	// Connection is what Crossplane keeps in the XR's connection secret: what earlier runs gave as Desired.Connection. It is
+	// empty where that secret may be somebody else's.
+	Connection map[string][]byte
 	// Image is where this very program is published, for Jobs that run it too: they then understand what they are told,
 	// whichever release this is. Empty where the program is no part of a package.
 	Image string

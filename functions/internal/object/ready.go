@@ -1,8 +1,12 @@
 package object
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// Readiness judges an observed object. The reason tells what is awaited, for a message.
+// Readiness judges an observed object. The reason tells what is awaited, for a message; of a ready object, what it lacks to be
+// as good as wanted.
 type Readiness func(Object) (ready bool, why string)
 
 // ReadyWhenSeen is for kinds that work as soon as they exist, such as a Role.
@@ -58,10 +62,22 @@ func ReadyWhenActive(o Object) (bool, string) {
 	return true, ""
 }
 
-// ReadyWhenRolledOut is for a Deployment whose current generation is available.
-func ReadyWhenRolledOut(o Object) (bool, string) {
+// ReadyWhenServing is for a Deployment that does its work with any of its pods, so that one that is evicted holds nothing up.
+// Kubernetes' condition Available would not do: by default it is false as soon as one of two pods is missing.
+func ReadyWhenServing(o Object) (bool, string) {
 	if o.Int("status", "observedGeneration") < o.Int("metadata", "generation") {
 		return false, "its rollout has not started"
 	}
-	return ReadyWhen("Available")(o)
+	if o.Deleting() {
+		return false, "being deleted"
+	}
+	available, wanted := o.Int("status", "availableReplicas"), o.Int("spec", "replicas")
+	switch {
+	case available < 1:
+		return false, "none of its pods is available"
+	case available < wanted:
+		return true, fmt.Sprintf("%d of %d pods are available", available, wanted)
+	default:
+		return true, ""
+	}
 }

@@ -37,10 +37,13 @@ func TestReadiness(t *testing.T) {
 		"an active namespace":                    {object.ReadyWhenActive, `{status: {phase: Active}}`, true, ""},
 		"a terminating namespace":                {object.ReadyWhenActive, `{status: {phase: Terminating}}`, false, "being deleted"},
 
-		"a rollout that has not started":         {object.ReadyWhenRolledOut, `{metadata: {generation: 2}, status: {observedGeneration: 1, conditions: [{type: Available, status: "True"}]}}`, false, "its rollout has not started"},
-		"a rollout whose pods are not there":     {object.ReadyWhenRolledOut, `{metadata: {generation: 2}, status: {observedGeneration: 2, conditions: [{type: Available, status: "False", message: Deployment does not have minimum availability.}]}}`, false, "Deployment does not have minimum availability"},
-		"a rollout that is done":                 {object.ReadyWhenRolledOut, `{metadata: {generation: 2}, status: {observedGeneration: 2, conditions: [{type: Available, status: "True"}]}}`, true, ""},
-		"a deployment that nobody looked at yet": {object.ReadyWhenRolledOut, `{metadata: {generation: 1}}`, false, "its rollout has not started"},
+		"a rollout that has not started":         {object.ReadyWhenServing, `{metadata: {generation: 2}, spec: {replicas: 2}, status: {observedGeneration: 1, availableReplicas: 2}}`, false, "its rollout has not started"},
+		"a deployment none of whose pods works":  {object.ReadyWhenServing, `{metadata: {generation: 2}, spec: {replicas: 2}, status: {observedGeneration: 2, replicas: 2}}`, false, "none of its pods is available"},
+		"a deployment one of whose pods works":   {object.ReadyWhenServing, `{metadata: {generation: 2}, spec: {replicas: 2}, status: {observedGeneration: 2, availableReplicas: 1, conditions: [{type: Available, status: "False"}]}}`, true, "1 of 2 pods are available"},
+		"a deployment all of whose pods work":    {object.ReadyWhenServing, `{metadata: {generation: 2}, spec: {replicas: 2}, status: {observedGeneration: 2, availableReplicas: 2}}`, true, ""},
+		"a deployment with a pod too many":       {object.ReadyWhenServing, `{metadata: {generation: 2}, spec: {replicas: 2}, status: {observedGeneration: 2, availableReplicas: 3}}`, true, ""},
+		"a deployment that nobody looked at yet": {object.ReadyWhenServing, `{metadata: {generation: 1}, spec: {replicas: 2}}`, false, "its rollout has not started"},
+		"a deployment on its way out":            {object.ReadyWhenServing, `{metadata: {deletionTimestamp: "2026-01-16T23:15:00Z"}, spec: {replicas: 2}, status: {availableReplicas: 2}}`, false, "being deleted"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

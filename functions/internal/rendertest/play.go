@@ -1,6 +1,7 @@
 package rendertest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	_ "embed" // for the certificate
 	"encoding/base64"
@@ -85,8 +86,21 @@ func conditions(conditionTypes ...string) []any {
 // tunnelID is the id of every tunnel here.
 const tunnelID = "1280a396-767b-4e77-9425-735765b5f1ae"
 
+// account is the Cloudflare account of tunnels that name none.
+const account = "0123456789abcdef0123456789abcdef"
+
+// accountOf is where a tunnel is: where it was before, else where it shall be.
+func accountOf(tunnel, before *unstructured.Unstructured) string {
+	was, wanted := "", ""
+	if before != nil {
+		was, _, _ = unstructured.NestedString(before.Object, "status", "atProvider", "accountID")
+	}
+	wanted, _, _ = unstructured.NestedString(tunnel.Object, "spec", "forProvider", "accountID")
+	return cmp.Or(was, wanted, account)
+}
+
 // settle sets the status that an object's controller sets when all is well, and returns what else it makes.
-func settle(o *unstructured.Unstructured) (made []*unstructured.Unstructured) {
+func settle(o, before *unstructured.Unstructured) (made []*unstructured.Unstructured) {
 	status := map[string]any(nil)
 	switch o.GetKind() {
 	case "Namespace":
@@ -129,7 +143,9 @@ func settle(o *unstructured.Unstructured) (made []*unstructured.Unstructured) {
 		status = map[string]any{"capabilities": "ReadOnly", "conditions": conditions("Ready")}
 	case "Tunnel":
 		status = map[string]any{
-			"atProvider": map[string]any{"id": tunnelID, "cname": tunnelID + ".cfargotunnel.com", "status": cloudflare.TunnelHealthy},
+			"atProvider": map[string]any{
+				"accountID": accountOf(o, before), "id": tunnelID, "cname": tunnelID + ".cfargotunnel.com", "status": cloudflare.TunnelHealthy,
+			},
 			"conditions": conditions("Ready", "Synced"),
 		}
 		made = append(made, tunnelCredentials(o)...)
@@ -152,13 +168,13 @@ func tunnelCredentials(tunnel *unstructured.Unstructured) []*unstructured.Unstru
 	if name == "" {
 		return nil
 	}
-	file := `{"AccountTag":"0123456789abcdef0123456789abcdef","TunnelID":"` + tunnelID + `","TunnelSecret":"bm90IGEgcmVhbCB0dW5uZWwgc2VjcmV0IGF0IGFsbA=="}`
+	file := `{"AccountTag":"` + account + `","TunnelID":"` + tunnelID + `","TunnelSecret":"bm90IGEgcmVhbCB0dW5uZWwgc2VjcmV0IGF0IGFsbA=="}`
 	data := map[string]any{}
 	for k, v := range map[string]string{
 		cloudflare.ConnectionKeyCredentials: file,
 		cloudflare.ConnectionKeyToken:       base64.StdEncoding.EncodeToString([]byte(file)),
 		cloudflare.ConnectionKeyTunnelID:    tunnelID,
-		cloudflare.ConnectionKeyAccountTag:  "0123456789abcdef0123456789abcdef",
+		cloudflare.ConnectionKeyAccountTag:  account,
 	} {
 		data[k] = base64.StdEncoding.EncodeToString([]byte(v))
 	}

@@ -9,6 +9,8 @@
 //     or that are written out. Without this file it is a render without a cluster.
 //   - observed.yaml: composed resources, each with the annotation crossplane.io/composition-resource-name. They are
 //     part of the cluster, and controlled by the XR unless they name their owners.
+//   - connection.yaml: what the XR's connection secret holds, as text. It is read where xr.yaml names it as Crossplane does, by
+//     the XR's uid in spec.writeConnectionSecretToRef.
 //   - want.yaml: the answer. First the XR's name, status, conditions and connection details; then each composed object,
 //     sorted by key; then each observed object that is left out, which Crossplane deletes; then the results. The
 //     annotation render/ready tells what the function says about readiness.
@@ -46,6 +48,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"aphex.io/platform/apis/admission"
 	"aphex.io/platform/functions/internal/runner"
@@ -158,6 +161,16 @@ func (h *harness) readWorld(t *testing.T, dir string) *world {
 			for _, crd := range crds {
 				w.without[crd] = true
 			}
+		}
+	}
+	if exists(dir, "connection.yaml") {
+		b, err := os.ReadFile(filepath.Join(dir, "connection.yaml"))
+		require.NoError(t, err)
+		var details map[string]string
+		require.NoError(t, yaml.UnmarshalStrict(b, &details))
+		w.connection = map[string][]byte{}
+		for key, value := range details {
+			w.connection[key] = []byte(value)
 		}
 	}
 	if exists(dir, "observed.yaml") {

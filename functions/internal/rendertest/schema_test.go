@@ -99,7 +99,7 @@ func TestSettledObjectsAreValidInTheirSchema(t *testing.T) {
 		`{apiVersion: triggers.tekton.dev/v1beta1, kind: EventListener, metadata: {namespace: a, name: b}, spec: {}}`,
 	} {
 		o := parseOne(t, text)
-		settle(o)
+		settle(o, nil)
 		require.NotEmpty(t, o.Object["status"])
 		s := sharedSchemas(t)
 		k, err := s.kind(o.GroupVersionKind())

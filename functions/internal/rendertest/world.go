@@ -32,6 +32,8 @@ type world struct {
 	// composed are the observed composed resources by key; objects is everything else that exists.
 	composed map[string]*unstructured.Unstructured
 	objects  []*unstructured.Unstructured
+	// connection is what the XR's connection secret holds.
+	connection map[string][]byte
 	// offline is a render without a cluster: the XR's own CRD cannot be seen, nor any other.
 	offline bool
 	// without are the names of CRDs that are not installed.
@@ -152,7 +154,7 @@ func (w *world) request(t *testing.T) *fnv1.RunFunctionRequest {
 			fnv1.Capability_CAPABILITY_REQUIRED_SCHEMAS,
 		}},
 		Observed: &fnv1.State{
-			Composite: &fnv1.Resource{Resource: xr},
+			Composite: &fnv1.Resource{Resource: xr, ConnectionDetails: w.connection},
 			Resources: make(map[string]*fnv1.Resource, len(w.composed)),
 		},
 		Desired: &fnv1.State{},
@@ -169,6 +171,9 @@ func (w *world) request(t *testing.T) *fnv1.RunFunctionRequest {
 func (w *world) apply(t *testing.T, rsp *fnv1.RunFunctionResponse, now time.Time) *world {
 	t.Helper()
 	next := w.withStatus(t, rsp, now)
+	next.connection = map[string][]byte{}
+	maps.Copy(next.connection, w.connection)
+	maps.Copy(next.connection, rsp.GetDesired().GetComposite().GetConnectionDetails())
 	next.composed = make(map[string]*unstructured.Unstructured, len(rsp.GetDesired().GetResources()))
 	next.objects = slices.Clone(w.objects)
 	for _, key := range slices.Sorted(maps.Keys(rsp.GetDesired().GetResources())) {
@@ -181,7 +186,7 @@ func (w *world) apply(t *testing.T, rsp *fnv1.RunFunctionResponse, now time.Time
 		next.adopt(o)
 		next.composed[key] = o
 		next.objects = slices.DeleteFunc(next.objects, func(other *unstructured.Unstructured) bool { return same(o, other) })
-		for _, made := range settle(o) {
+		for _, made := range settle(o, w.composed[key]) {
 			next.objects = slices.DeleteFunc(next.objects, func(other *unstructured.Unstructured) bool { return same(made, other) })
 			next.objects = append(next.objects, made)
 		}

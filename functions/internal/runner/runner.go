@@ -143,7 +143,20 @@ func observe(req *fnv1.RunFunctionRequest, xr object.Object, entropy io.Reader) 
 		XR:        xr.Name(),
 		UID:       xr.UID(),
 	}
-	return object.NewObserved(id, composed, required, entropy)
+	seen := object.NewObserved(id, composed, required, entropy)
+	seen.Connection = connection(req, xr)
+	return seen
+}
+
+// connection is what the XR's connection secret holds, if Crossplane chose where that is: it names the secret by the XR's
+// uid, and keeps it in its own namespace. One that whoever made the XR chose may be anybody's, and Crossplane reads it without
+// asking whose it is. See APIConfigurator and SecretConnectionDetailsFetcher in
+// https://github.com/crossplane/crossplane/tree/v2.4.0/internal/controller/apiextensions/composite.
+func connection(req *fnv1.RunFunctionRequest, xr object.Object) map[string][]byte {
+	if name := xr.String("spec", "writeConnectionSecretToRef", "name"); name == "" || name != xr.UID() {
+		return nil
+	}
+	return req.GetObserved().GetComposite().GetConnectionDetails()
 }
 
 func requirements(seen *object.Observed) *fnv1.Requirements {

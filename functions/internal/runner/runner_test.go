@@ -430,6 +430,28 @@ func TestSecretsStayOutOfResultsAndLogs(t *testing.T) {
 	}
 }
 
+func TestAConnectionSecretIsReadOnlyWhereCrossplaneChoseIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec string
+		want map[string][]byte
+	}{
+		"one with the uid of the XR":      {"{writeConnectionSecretToRef: {namespace: crossplane-system, name: u-1}}", map[string][]byte{"a": []byte("kept")}},
+		"one that somebody named":         {"{writeConnectionSecretToRef: {namespace: org-acme-corp, name: mallory}}", nil},
+		"one with the uid of another XR":  {"{writeConnectionSecretToRef: {namespace: crossplane-system, name: u-2}}", nil},
+		"an XR that has none":             {"{}", nil},
+		"an XR that has none and no name": {`{writeConnectionSecretToRef: {name: ""}}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := request(t, "{apiVersion: example.org/v1, kind: XThing, metadata: {name: box, uid: u-1}, spec: "+c.spec+"}")
+			req.Observed.Composite.ConnectionDetails = map[string][]byte{"a": []byte("kept")}
+			run(t, func(xr *xThing, seen *object.Observed) (*object.Desired, error) {
+				require.Equal(t, c.want, seen.Connection)
+				return composes("Active", "ok", nil)(xr, seen)
+			}, req)
+		})
+	}
+}
+
 func TestRandomnessComesFromTheRunner(t *testing.T) {
 	rsp := run(t, func(xr *xThing, seen *object.Observed) (*object.Desired, error) {
 		secret, err := seen.NewSecret(2)

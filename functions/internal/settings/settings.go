@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -236,27 +234,7 @@ func (s *Settings) validate() field.ErrorList {
 		bad(data.Child("cloudflared", "replicas"), r, "must be 1 to 25, the most connectors that one tunnel may have")
 	}
 	bad(data.Child("argocd", "namespace"), s.ArgoCD.Namespace, validation.IsDNS1123Label(s.ArgoCD.Namespace)...)
-	tenant := data.Child("tenant")
-	for _, l := range []struct {
-		name   string
-		values map[string]string
-	}{{"defaultLimits", s.Tenant.DefaultLimits}, {"defaultRequests", s.Tenant.DefaultRequest}, {"quota", s.Tenant.Quota}} {
-		for _, k := range slices.Sorted(maps.Keys(l.values)) {
-			if _, err := resource.ParseQuantity(l.values[k]); err != nil {
-				bad(tenant.Child(l.name).Key(k), l.values[k], "must be a quantity such as 500m or 16Gi")
-			}
-		}
-	}
-	for i, cidr := range s.Tenant.BlockedCIDRs {
-		if _, _, err := net.ParseCIDR(cidr); err != nil {
-			bad(tenant.Child("blockedCIDRs").Index(i), cidr, "must be a range such as 203.0.113.0/24")
-		}
-	}
-	for i, cidr := range s.Tenant.DNSServers {
-		if _, _, err := net.ParseCIDR(cidr); err != nil {
-			bad(tenant.Child("dnsServers").Index(i), cidr, "must be a range such as 169.254.20.10/32")
-		}
-	}
+	errs = append(errs, s.Tenant.validate(data.Child("tenant"))...)
 	return errs
 }
 

@@ -84,7 +84,7 @@ argocd: {namespace: gitops}
 tenant:
   quota: {pods: "7"}
   defaultLimits: {cpu: "1"}
-  defaultRequests: {memory: 1Gi}
+  defaultRequests: {memory: 256Mi}
   blockedCIDRs: [203.0.113.0/24, "2001:db8::/32"]
   dnsServers: [169.254.20.10/32]
 integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare: false, configSync: false}`))
@@ -108,7 +108,7 @@ integrations: {tekton: false, argocd: false, externalSecrets: false, cloudflare:
 				"persistentvolumeclaims": "5", "pods": "7",
 			},
 			DefaultLimits:  map[string]string{"cpu": "1", "memory": "512Mi"},
-			DefaultRequest: map[string]string{"cpu": "100m", "memory": "1Gi"},
+			DefaultRequest: map[string]string{"cpu": "100m", "memory": "256Mi"},
 			BlockedCIDRs:   []string{"203.0.113.0/24", "2001:db8::/32"},
 			DNSServers:     []string{"169.254.20.10/32"},
 		},
@@ -168,6 +168,19 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 		"a quota that is no quantity":                      {`tenant: {quota: {pods: many}}`, `data.tenant.quota[pods]: Invalid value: "many": must be a quantity`},
 		"a default limit that is no quantity":              {`tenant: {defaultLimits: {cpu: ""}}`, `data.tenant.defaultLimits[cpu]: Invalid value: ""`},
 		"a default request that is no quantity":            {`tenant: {defaultRequests: {memory: 1GB}}`, `data.tenant.defaultRequests[memory]: Invalid value: "1GB"`},
+		"a quota of fewer than none":                       {`tenant: {quota: {pods: "-1"}}`, `data.tenant.quota[pods]: Invalid value: "-1": must not be negative`},
+		"a quota of half a pod":                            {`tenant: {quota: {pods: 500m}}`, `data.tenant.quota[pods]: Invalid value: "500m": must be a whole number`},
+		"a quota of half a device":                         {`tenant: {quota: {example.com/gpu: "0.5"}}`, `data.tenant.quota[example.com/gpu]: Invalid value: "0.5": must be a whole number`},
+		"a quota for a resource without its group":         {`tenant: {quota: {gpu: "1"}}`, `data.tenant.quota[gpu]: Invalid value: "1": a quota has no such resource; use one of configmaps, cpu, `},
+		"a quota for what only a claim for storage has":    {`tenant: {quota: {storage: 1Gi}}`, `data.tenant.quota[storage]: Invalid value: "1Gi": a quota has no such resource`},
+		"a quota for a resource whose name has a blank":    {`tenant: {quota: {"requests. cpu": "1"}}`, `data.tenant.quota[requests. cpu]: Invalid value: "1": name part must consist of`},
+		"a default limit of less than nothing":             {`tenant: {defaultLimits: {memory: "-1Gi"}}`, `data.tenant.defaultLimits[memory]: Invalid value: "-1Gi": must not be negative`},
+		"a default limit for what a quota has":             {`tenant: {defaultLimits: {limits.cpu: "1"}}`, `data.tenant.defaultLimits[limits.cpu]: Invalid value: "1": no container may ask for this; use cpu, memory, ephemeral-storage or`},
+		"a default request for what a quota has of others": {`tenant: {defaultRequests: {requests.nvidia.com/gpu: "1"}}`, `data.tenant.defaultRequests[requests.nvidia.com/gpu]: Invalid value: "1": no container may ask for this`},
+		"a default limit below the default of the request": {`tenant: {defaultLimits: {cpu: 50m}}`, `data.tenant.defaultRequests[cpu]: Invalid value: "100m": must not be more than data.tenant.defaultLimits[cpu], which is "50m"; where that one has its default, set both`},
+		"a default request above the default of the limit": {`tenant: {defaultRequests: {memory: 1Gi}}`, `data.tenant.defaultRequests[memory]: Invalid value: "1Gi": must not be more than data.tenant.defaultLimits[memory], which is "512Mi"`},
+		"a device that is shared":                          {`tenant: {defaultLimits: {nvidia.com/gpu: "2"}, defaultRequests: {nvidia.com/gpu: "1"}}`, `data.tenant.defaultRequests[nvidia.com/gpu]: Invalid value: "1": must be as much as data.tenant.defaultLimits[nvidia.com/gpu], which is "2"`},
+		"huge pages that are shared":                       {`tenant: {defaultLimits: {hugepages-2Mi: 4Mi}, defaultRequests: {hugepages-2Mi: 2Mi}}`, `data.tenant.defaultRequests[hugepages-2Mi]: Invalid value: "2Mi": must be as much as`},
 		"an address for a range":                           {"tenant: {blockedCIDRs: [203.0.113.7]}", `data.tenant.blockedCIDRs[0]: Invalid value: "203.0.113.7": must be a range such as 203.0.113.0/24`},
 		"an address for a range of DNS servers":            {"tenant: {dnsServers: [169.254.20.10]}", `data.tenant.dnsServers[0]: Invalid value: "169.254.20.10": must be a range such as 169.254.20.10/32`},
 	}
@@ -183,15 +196,22 @@ func TestBadSettingsAreNamedByTheirPath(t *testing.T) {
 
 func TestBoundsThatAreStillGood(t *testing.T) {
 	for name, data := range map[string]string{
-		"one connector":               "cloudflared: {replicas: 1}",
-		"twenty-five connectors":      "cloudflared: {replicas: 25}",
-		"the longest namespace":       "argocd: {namespace: " + strings.Repeat("a", 63) + "}",
-		"a reserved prefix":           `reservedNamespaces: ["team-*", "x*", team]`,
-		"a domain of 193 characters":  "webhookDomain: " + strings.Repeat("a.", 96) + "a",
-		"a zone by its id":            "cloudflare: {zone: 0123456789abcdef0123456789abcdef}",
-		"a domain of one label":       "webhookDomain: localhost",
-		"every Pod Security level":    "podSecurity: privileged",
-		"a quota of zero":             `tenant: {quota: {pods: "0"}}`,
+		"one connector":              "cloudflared: {replicas: 1}",
+		"twenty-five connectors":     "cloudflared: {replicas: 25}",
+		"the longest namespace":      "argocd: {namespace: " + strings.Repeat("a", 63) + "}",
+		"a reserved prefix":          `reservedNamespaces: ["team-*", "x*", team]`,
+		"a domain of 193 characters": "webhookDomain: " + strings.Repeat("a.", 96) + "a",
+		"a zone by its id":           "cloudflare: {zone: 0123456789abcdef0123456789abcdef}",
+		"a domain of one label":      "webhookDomain: localhost",
+		"every Pod Security level":   "podSecurity: privileged",
+		"a quota of zero":            `tenant: {quota: {pods: "0"}}`,
+		"a quota for everything": `tenant: {quota: {cpu: 100m, limits.ephemeral-storage: 1Gi, requests.storage: 10Gi, services.loadbalancers: "0", hugepages-2Mi: 2Mi,
+  requests.hugepages-1Gi: 1Gi, requests.nvidia.com/gpu: "1", count/jobs.batch: "10", gold.storageclass.storage.k8s.io/requests.storage: 5Gi, configmaps: 1k}}`,
+		"limits for everything": `tenant: {defaultLimits: {cpu: 100m, memory: 128Mi, ephemeral-storage: 1Gi, hugepages-2Mi: 2Mi, nvidia.com/gpu: "1"},
+  defaultRequests: {cpu: 100m, hugepages-2Mi: 2Mi, nvidia.com/gpu: "1"}}`,
+		"limits and requests of zero": `tenant: {defaultLimits: {cpu: "0"}, defaultRequests: {cpu: "0"}}`,
+		"a limit without a request":   `tenant: {defaultLimits: {ephemeral-storage: 1Gi}}`,
+		"a request without a limit":   `tenant: {defaultRequests: {ephemeral-storage: 1Gi}}`,
 		"no blocked range":            "tenant: {blockedCIDRs: []}",
 		"no approved organizations":   "approvedGitHubOrganizations: []",
 		"the smallest blocked ranges": "tenant: {blockedCIDRs: [203.0.113.7/32, \"2001:db8::1/128\"]}",
