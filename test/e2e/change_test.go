@@ -227,10 +227,10 @@ func TestSettingsTakeAndMoveWhatIsInArgoCD(t *testing.T) {
 		for _, r := range in(gone) {
 			cp.awaitGone(t, r)
 		}
-		cp.awaitPhase(t, binding, "Ready")
 		for _, r := range in(there) {
-			cp.see(t, r)
+			cp.await(t, r, func(*object) error { return nil })
 		}
+		cp.awaitPhase(t, binding, "Ready")
 	}
 
 	settings := cp.settings(t, map[string]any{"argocd": map[string]any{"namespace": "argocd-moved"}})
