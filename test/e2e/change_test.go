@@ -296,10 +296,10 @@ func TestSettingsTakeAndMoveWhatIsInArgoCD(t *testing.T) {
 		for _, r := range in(gone) {
 			cp.awaitGone(t, r)
 		}
-		cp.awaitPhase(t, binding, "Ready")
 		for _, r := range in(there) {
-			cp.see(t, r)
+			cp.await(t, r, func(*object) error { return nil })
 		}
+		cp.awaitPhase(t, binding, "Ready")
 	}
 
 	settings := cp.settings(t, map[string]any{"argocd": map[string]any{"namespace": "argocd-moved"}})
@@ -349,17 +349,18 @@ func TestTerraformsStateIsTakenAlong(t *testing.T) {
 
 	blocks, err := pages.Blocks(cp.Root(), "docs/operations.md")
 	require.NoError(t, err)
-	i := slices.IndexFunc(blocks, func(b pages.Block) bool { return strings.Contains(b.Text, "-l tfstate=true") })
-	require.GreaterOrEqual(t, i, 0)
-	names, rest, _ := strings.Cut(blocks[i].Text, "\n")
-	require.Contains(t, names, "namespace=")
-	blocks[i].Text = "namespace=e2e-state claim=state-before before=state-before after=state-after\n" + rest
+	blocks = slices.DeleteFunc(blocks, func(b pages.Block) bool { return b.Needs != "Terraform's state" })
+	require.NotEmpty(t, blocks)
+	names := strings.NewReplacer("my-application", "state-before", "cdktf-deploy-pipeline", "state-before", "web-deploy", "state-after", "platform-system", namespace)
 	dir := t.TempDir()
 	claim, err := repoBinding(namespace, "state", "state-after", with("suspend", true)).MarshalJSON()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "repobinding.yaml"), claim, 0o600))
 	cp.cleanUp(t, "RepoBinding e2e-state/state-after")
-	cp.runCommands(t, blocks[i], dir)
+	for _, b := range blocks {
+		b.Text = names.Replace(b.Text)
+		cp.runCommands(t, b, dir)
+	}
 
 	cp.missing(t, "Namespace state-before")
 	for workspace, state := range states {
