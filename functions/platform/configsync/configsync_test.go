@@ -365,7 +365,7 @@ func TestAWaitEndsWithTheTimeForAll(t *testing.T) {
 	w.authentik.Fault("GET", "/-/health/ready/", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	outcome, err := w.run(t.Context(), little)
 	require.Equal(t, NoAuthentik, outcome)
-	require.ErrorContains(t, err, "Authentik is ready at "+w.authentik.URL+": not within 1s")
+	require.ErrorContains(t, err, "Authentik is ready at "+w.authentik.URL+": not within 3s")
 }
 
 func TestAFailureSaysWhatIsAtFault(t *testing.T) {
@@ -384,7 +384,7 @@ func TestAFailureSaysWhatIsAtFault(t *testing.T) {
 		want    Outcome
 		message string
 	}{
-		"Authentik does not become ready":    {func(w *world) { w.authentik.Ready(false) }, little, NoAuthentik, "not within 1s; seen last: GET /-/health/ready/: Authentik is not available (HTTP 503)"},
+		"Authentik does not become ready":    {func(w *world) { w.authentik.Ready(false) }, little, NoAuthentik, "not within 3s; seen last: GET /-/health/ready/: Authentik is not available (HTTP 503)"},
 		"nobody is there":                    {func(w *world) { w.target.Authentik = "http://127.0.0.1:1" }, little, NoAuthentik, "connection refused"},
 		"another token":                      {func(w *world) { w.target.Token = "another" }, little, TokenRefused, "this token is not valid (HTTP 403)"},
 		"Authentik fails after it was ready": {func(w *world) { forever(w, "GET", "/api/", 500, "{}") }, little, NoAuthentik, "(HTTP 500)"},
@@ -395,7 +395,7 @@ func TestAFailureSaysWhatIsAtFault(t *testing.T) {
 		}, enough, NotTaken, `provider 2 "Dex OIDC Provider" has other client credentials than those just set`},
 		"an application that is not there":        {func(w *world) { w.target.AuthentikIssuer = w.authentik.URL + "/application/o/else/" }, little, AuthentikDiscovery, "HTTP 404"},
 		"an Authentik that calls itself else":     {func(w *world) { w.authentik.CallItself("https://authentik.home.local/") }, enough, AuthentikDiscovery, `the issuer is "https://authentik.home.local/" there, not "http://127.0.0.1:`},
-		"no Deployment of Dex":                    {func(w *world) { w.deployment = nil }, little, NotScaled, "Deployment auth-system/dex is scaled up: not within 1s; seen last: deployments.apps dex: NotFound"},
+		"no Deployment of Dex":                    {func(w *world) { w.deployment = nil }, little, NotScaled, "Deployment auth-system/dex is scaled up: not within 3s; seen last: deployments.apps dex: NotFound"},
 		"a Deployment of another name":            {func(w *world) { w.target.Deployment = "else" }, little, NotScaled, "Forbidden"},
 		"a Dex that does not become available":    {func(w *world) { w.stuck = true }, little, NotAvailable, "1 of 1 replicas are updated and 0 are available"},
 		"a Dex of another issuer":                 {func(w *world) { w.target.DexIssuer = "https://dex.example.org" }, enough, DexDiscovery, `the issuer is "https://dex.home.local" there, not "https://dex.example.org"`},
