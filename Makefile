@@ -58,7 +58,7 @@ render: tools-crossplane tools-crossplane-cli crds build ## Render every example
 test: unit race tools-test triggers externalsecrets network argocdrbac authentik dex imageconfig terraform observability render package-test e2e ## All tests
 
 unit: crds ## Unit and golden tests: seconds, no tools
-	$(GO) test ./...
+	$(GO) test -parallel 8 ./...
 
 golden: crds ## Rewrite the golden files; review that diff like code
 	$(GO) test $(FUNCTIONS:%=./functions/%) -run TestGolden -update
