@@ -100,6 +100,7 @@ func (a *argoCD) start(t *testing.T) []string {
 }
 
 func TestKeysOfAConfigMapAreSet(t *testing.T) {
+	t.Parallel()
 	wanted := map[string]string{"url": "https://argocd.home.local", "oidc.config": "name: Dex\nissuer: a=b\n"}
 	with := func(key, value string) map[string]string {
 		return map[string]string{"url": wanted["url"], "oidc.config": wanted["oidc.config"], key: value}

@@ -126,6 +126,7 @@ func TestItConnectsAuthentikAndDexAndThenLeavesThemAlone(t *testing.T) {
 }
 
 func TestTheProviderIsFoundByTheFirstOfItsMarksThatAnyHas(t *testing.T) {
+	t.Parallel()
 	named := func(name string) func(*authentiktest.Provider) {
 		return func(p *authentiktest.Provider) { p.Name = name }
 	}
@@ -238,6 +239,7 @@ func TestADexThatSomebodyScaledStaysSo(t *testing.T) {
 
 // Replicas of an earlier form are available as well, and hold the secret that Dex had before.
 func TestADexOfAnEarlierFormIsNotWhatIsAwaited(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		stuck   bool
 		long    time.Duration
@@ -262,6 +264,7 @@ func TestADexOfAnEarlierFormIsNotWhatIsAwaited(t *testing.T) {
 }
 
 func TestAProviderThatIsMadeAnewMeanwhileIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		again   func(*world)
 		long    time.Duration
@@ -345,6 +348,7 @@ func TestTroubleThatPassesIsWaitedFor(t *testing.T) {
 }
 
 func TestAnAnswerThatTakesTooLongIsGivenUpAndAskedForAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.addDex()
 	gone := make(chan struct{})
@@ -360,6 +364,7 @@ func TestAnAnswerThatTakesTooLongIsGivenUpAndAskedForAgain(t *testing.T) {
 }
 
 func TestAWaitEndsWithTheTimeForAll(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.addDex()
 	w.authentik.Fault("GET", "/-/health/ready/", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -369,6 +374,7 @@ func TestAWaitEndsWithTheTimeForAll(t *testing.T) {
 }
 
 func TestAFailureSaysWhatIsAtFault(t *testing.T) {
+	t.Parallel()
 	forever := func(w *world, method, path string, status int, body string) {
 		for range 2000 {
 			w.authentik.Fault(method, path, func(rw http.ResponseWriter, _ *http.Request) {
@@ -477,6 +483,7 @@ func TestPausesBetweenTriesGrowUpToABound(t *testing.T) {
 }
 
 func TestWhatStandsInTheWayIsToldOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authentik.Ready(false)
 	_, err := w.run(t.Context(), little)

@@ -97,6 +97,7 @@ func selfSigned(t *testing.T) (pair tls.Certificate, certificate []byte) {
 }
 
 func TestAuthentikIsTrustedByTheGivenFileAlone(t *testing.T) {
+	t.Parallel()
 	pair, certificate := selfSigned(t)
 	server, stop := authentiktest.StartTLS(apiToken, pair)
 	t.Cleanup(stop)
