@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "aphex.io/platform/apis/platform/v1alpha1"
 	"aphex.io/platform/functions/internal/argocd"
@@ -187,7 +186,7 @@ func (c *composer) derived(g gate, v *vault, key string, secret *corev1.Secret, 
 // pass tells whether the object may be emitted, and records it otherwise. Crossplane leaves an object in the namespace where it
 // is, so that one which shall be elsewhere has to go before it is made anew.
 func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) bool {
-	if elsewhere, to := c.elsewhere(key, obj); elsewhere != "" {
+	if elsewhere, to := c.seen.Elsewhere(key, obj); elsewhere != "" {
 		switch g.state {
 		case open:
 			g = gate{state: leaving, reason: reasonWaiting, message: "being moved to the namespace " + to}
@@ -215,16 +214,6 @@ func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) boo
 	o := c.object(obj)
 	c.d.Withdraw(key, object.Ref(o.Kind(), o.Namespace(), o.Name()), g.message)
 	return false
-}
-
-// elsewhere is an object that is in another namespace than it shall be, and which that is.
-func (c *composer) elsewhere(key string, obj any) (ref, to string) {
-	want, typed := obj.(metav1.Object)
-	have := c.seen.Composed(key)
-	if !typed || !have.Exists() || have.Namespace() == want.GetNamespace() {
-		return "", ""
-	}
-	return object.Ref(have.Kind(), have.Namespace(), have.Name()), want.GetNamespace()
 }
 
 func (c *composer) object(obj any) object.Object {

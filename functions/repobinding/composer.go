@@ -1,8 +1,6 @@
 package main
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"aphex.io/platform/functions/internal/argocd"
 	"aphex.io/platform/functions/internal/object"
 	"aphex.io/platform/functions/internal/settings"
@@ -177,7 +175,7 @@ func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) boo
 		c.d.Hold(key, string(k), keptWhy)
 		return false
 	}
-	switch elsewhere, to := c.elsewhere(key, obj); {
+	switch elsewhere, to := c.seen.Elsewhere(key, obj); {
 	case elsewhere == "":
 	case g.state == open:
 		g = gate{state: withdrawn, Reason: reasonWaiting, Message: "being moved to the namespace " + to}
@@ -201,17 +199,6 @@ func (c *composer) pass(g gate, key string, obj any, ready object.Readiness) boo
 		c.d.Withdraw(key, c.ref(obj), g.Message)
 	}
 	return false
-}
-
-// elsewhere is an object that is in another namespace than it shall be, and which that is. Crossplane leaves it where it is,
-// so it has to go before it is made anew.
-func (c *composer) elsewhere(key string, obj any) (ref, to string) {
-	want, typed := obj.(metav1.Object)
-	have := c.seen.Composed(key)
-	if !typed || !have.Exists() || have.Namespace() == want.GetNamespace() {
-		return "", ""
-	}
-	return object.Ref(have.Kind(), have.Namespace(), have.Name()), want.GetNamespace()
 }
 
 func (c *composer) ref(obj any) string {

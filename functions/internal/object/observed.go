@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Identity names a composite resource the way its users do.
@@ -87,6 +89,17 @@ func NewObserved(id Identity, composed map[string]Object, required map[string][]
 
 // Composed is the composed resource of that key as it is in the cluster.
 func (o *Observed) Composed(key string) Object { return o.composed[key] }
+
+// Elsewhere is the composed object of that key if it is in another namespace than the wanted one, a metav1.Object, and which that
+// is. Crossplane leaves it where it is, so it has to go before it is made anew.
+func (o *Observed) Elsewhere(key string, want any) (ref, to string) {
+	have := o.composed[key]
+	wanted, typed := want.(metav1.Object)
+	if !typed || !have.Exists() || have.Namespace() == wanted.GetNamespace() {
+		return "", ""
+	}
+	return Ref(have.Kind(), have.Namespace(), have.Name()), wanted.GetNamespace()
+}
 
 // ComposedKeys are the keys of all observed composed resources, sorted.
 func (o *Observed) ComposedKeys() []string { return slices.Sorted(maps.Keys(o.composed)) }
