@@ -140,6 +140,7 @@ func report(d *object.Desired, xr *v1alpha1.XOrganization, set *settings.Setting
 		status.ClusterSecretStore = n.Store
 	}
 	status.WebhookURL = set.WebhookURL(n.Org)
+	// What was told of a Secret that is gone with its namespace comes back with it.
 	status.WebhookSecret = xr.Status.WebhookSecret
 	if d.Has(keyWebhookSecret) {
 		status.WebhookSecret = keys.tell(d, xr)

@@ -199,6 +199,8 @@ func TestRotationOfTheWebhookSecret(t *testing.T) {
 	})
 	t.Run("a deleted Secret comes back with the same secret, whatever stands in the claim's connection secret", func(t *testing.T) {
 		cp.patch(t, refTo("Secret %s/turn-webhook", namespace), `stringData: {webhookSecret: mallory-mallory-mallory}`)
+		// A run that is under way has seen the Secret, and writes it again as it was.
+		cp.settled(t, []ref{org})
 		deleted := cp.see(t, secret)
 		require.NoError(t, cp.client(secret).Delete(t.Context(), secret.name(), metav1.DeleteOptions{}))
 		cp.await(t, secret, func(o *object) error {
@@ -218,6 +220,7 @@ func TestRotationOfTheWebhookSecret(t *testing.T) {
 		cp.await(t, refTo("Secret %s/turn-webhook", namespace), holds(t, "webhookSecret", l.secret))
 
 		// Nothing is lost now, so that there is nothing to tell.
+		cp.settled(t, []ref{org})
 		require.NoError(t, cp.client(secret).Delete(t.Context(), secret.name(), metav1.DeleteOptions{}))
 		cp.await(t, secret, holds(t, "secret", l.secret))
 		l.started(t, push(l.secret))
