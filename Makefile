@@ -9,8 +9,10 @@ include tools/tools.mk
 FUNCTIONS := organization repobinding knowledgebase platform
 PROVIDER  := provider-cloudflare-tunnel
 BIN       := .cache/bin
-# A developer's GOFLAGS or GOWORK must not change what is built.
-GO        := env -u GOWORK GOFLAGS=-mod=readonly GOWORK=off go
+# A developer's GOFLAGS or GOWORK must not change what is built. All use the flags of the tools' builds, so that what one of them has
+# compiled, no other compiles again.
+GOENV     := GOWORK=off CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath'
+GO        := env $(GOENV) go
 GENERATED := package/crds provider-cloudflare-tunnel/apis docs/api
 # What packages are made of. The paths are absolute, since there is a target package.
 PACKAGED  := $(shell find $(addprefix $(CURDIR)/,Makefile go.mod go.sum apis compositions functions package $(PROVIDER) tools/xpkg) \
@@ -27,13 +29,13 @@ help: ## List these commands
 
 build: simulator ## Build the functions and the provider, and what plays Cloudflare for tests, into .cache/bin
 	@for f in $(FUNCTIONS); do \
-		CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/function-$$f ./functions/$$f; \
+		$(GO) build -o $(BIN)/function-$$f ./functions/$$f; \
 	done
-	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/$(PROVIDER) ./$(PROVIDER)/cmd/provider
+	@$(GO) build -o $(BIN)/$(PROVIDER) ./$(PROVIDER)/cmd/provider
 
 simulator: ## Build only what plays Cloudflare for tests
 	@mkdir -p $(BIN)
-	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/cloudflare-simulator ./$(PROVIDER)/internal/cloudflare/cloudflaretest/simulator
+	@$(GO) build -o $(BIN)/cloudflare-simulator ./$(PROVIDER)/internal/cloudflare/cloudflaretest/simulator
 
 package: tools-crossplane-cli ## Build the Crossplane packages and the manifests that install them into .cache/package (REGISTRY, VERSION)
 	@cd tools/xpkg && $(GO) run . -registry $(REGISTRY) -version $(VERSION)
@@ -63,25 +65,25 @@ golden: crds ## Rewrite the golden files; review that diff like code
 
 # Go's test cache does not notice when a file outside of the module changes, so it is not asked in these.
 triggers: crds ## Decode and validate the golden files' Tekton Triggers objects with Tekton's own code
-	cd test/triggers && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/triggers && $(GO) test -count=1 ./...
 
 externalsecrets: ## Hold the golden files' secret stores, and the example, against External Secrets' own rules
-	cd test/externalsecrets && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/externalsecrets && $(GO) test -count=1 ./...
 
 network: ## Ask a published evaluator what the golden files' network policies let through
-	cd test/network && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/network && $(GO) test -count=1 ./...
 
 argocdrbac: ## Ask Argo CD's own code what the golden files let each group do and how people log in, and its documentation for sync options
-	cd test/argocdrbac && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/argocdrbac && $(GO) test -count=1 ./...
 
 authentik: ## Hold the config sync job, the stand-in of its tests and the blueprints against Authentik's published schema
-	cd test/authentik && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/authentik && $(GO) test -count=1 ./...
 
 imageconfig: ## Let Crossplane's own code read the ImageConfigs of the documentation: what has to be signed, and by whom
-	cd test/imageconfig && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/imageconfig && $(GO) test -count=1 ./...
 
 dex: ## Let Dex's own connector log somebody in with the golden files' configuration
-	cd test/dex && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/dex && $(GO) test -count=1 ./...
 
 terraform: tools-terraform ## Parse the generated Terraform backend with terraform
 	$(GO) test ./functions/repobinding -run TestTerraform -count=1
@@ -89,14 +91,14 @@ terraform: tools-terraform ## Parse the generated Terraform backend with terrafo
 observability: tools-promtool crds ## Test the alerts with promtool, and hold alerts and dashboard against the sources of their metrics
 	$(BIN)/promtool check rules package/observability/alerts.yaml
 	$(BIN)/promtool test rules test/observability/alerts_test.yaml
-	cd test/observability && CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./...
+	cd test/observability && $(GO) test -count=1 ./...
 
 package-test: tools-crossplane-cli tools-cyclonedx-gomod ## Test what is in the packages, and that building them again gives the same digests
 	cd tools/xpkg && $(GO) test -count=1 -v ./...
 
 e2e: tools-controlplane tools-crossplane-cli build ## End-to-end tests on a control plane of real parts
-	cd test && $(GO) test ./controlplane ./demo ./bench ./login -count=1 -timeout 10m -v
-	cd test && $(GO) test ./e2e -count=1 -timeout 40m -v
+	cd test && $(GO) test ./controlplane ./demo ./bench ./login -count=1 -timeout 15m -v
+	cd test && $(GO) test ./e2e -count=1 -timeout 75m -v
 
 fuzz: crds ## Fuzz every target for FUZZTIME (30s)
 	@for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
@@ -108,7 +110,7 @@ fuzz: crds ## Fuzz every target for FUZZTIME (30s)
 
 race: crds ## Test the provider with Go's race detector, which needs a C compiler
 	@if command -v "$$($(GO) env CC)" >/dev/null; then \
-		set -x; CGO_ENABLED=1 $(GO) test -race ./$(PROVIDER)/...; \
+		set -x; env $(GOENV) CGO_ENABLED=1 go test -race ./$(PROVIDER)/...; \
 	else \
 		echo "NOT RUN: there is no C compiler, which the race detector needs; the same tests ran without it"; \
 	fi
@@ -135,12 +137,10 @@ verify: generate ## Regenerate and fail on a difference; check formatting and mo
 # which takes minutes to analyse in every new clone; LINTED="test/triggers tools/tekton" lints such.
 LINTED ?= . test test/argocdrbac test/authentik test/dex test/externalsecrets tools/install tools/xpkg
 
-# With the flags of the tools' builds, what those have compiled is not compiled again.
 lint: lint-workflows tools-golangci-lint ## Lint the workflows, the product, its tests and what installs and packages (LINTED); .golangci.yml has the reasons
 	@for folder in $(LINTED); do \
 		echo "golangci-lint $$folder"; \
-		( cd "$$folder"; GOFLAGS='-mod=readonly -trimpath' GOWORK=off CGO_ENABLED=0 \
-			$(CURDIR)/$(BIN)/golangci-lint run --allow-serial-runners --config $(CURDIR)/.golangci.yml ./... ); \
+		( cd "$$folder"; env $(GOENV) $(CURDIR)/$(BIN)/golangci-lint run --allow-serial-runners --config $(CURDIR)/.golangci.yml ./... ); \
 	done
 
 lint-workflows: tools-actionlint ## Lint the workflows of GitHub Actions, and the scripts in them if there is shellcheck

@@ -24,8 +24,8 @@ import (
 )
 
 // startTimeout bounds Start when its context has no deadline. A cold file
-// cache on two busy cores took half of it.
-const startTimeout = 5 * time.Minute
+// cache on two busy cores took a quarter of it.
+const startTimeout = 10 * time.Minute
 
 // Options say what to start. The zero value is the whole control plane without
 // functions.

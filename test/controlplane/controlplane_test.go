@@ -183,7 +183,7 @@ func testRestart(t *testing.T, c *ControlPlane) {
 func testCloudflare(t *testing.T, c *ControlPlane) {
 	t.Helper()
 	const namespace = "platform-system"
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	require.NoError(t, c.Apply(ctx, `
 apiVersion: cloudflare.aphex.io/v1alpha1

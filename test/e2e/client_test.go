@@ -233,7 +233,7 @@ func (c *cluster) cleanUp(t *testing.T, r ref) {
 	t.Cleanup(func() {
 		c.leaving.Go(func() {
 			var seen error
-			err := wait.PollUntilContextTimeout(context.Background(), often, patience, true, func(ctx context.Context) (bool, error) {
+			err := wait.PollUntilContextTimeout(context.Background(), time.Second, 3*patience, true, func(ctx context.Context) (bool, error) {
 				seen = c.client(r).Delete(ctx, r.name(), metav1.DeleteOptions{})
 				if seen == nil {
 					seen = errors.New("it is still there")

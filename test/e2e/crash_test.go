@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -66,12 +65,13 @@ func TestClaimsSurviveCrashes(t *testing.T) {
 // Crossplane stops listening for a while to an XR that too much happens to, and what is then missed must not be lost. By
 // default that happens to an organization while it is made.
 func TestAnOrganizationGetsByWithCrossplanesDefaults(t *testing.T) {
+	cp.leaving.Wait() // Others would use up what Crossplane may do.
 	cp.cloudflare(t)
 	namespace := cp.namespace(t, "e2e-defaults")
 	require.NoError(t, cp.Restart(t.Context(), "crossplane", "--circuit-breaker-burst=100"))
 	t.Cleanup(func() { require.NoError(t, cp.Restart(context.Background(), "crossplane")) })
 	claim := cp.create(t, organization(namespace, "defaulted"))
-	within(t, 90*time.Second, func(ctx context.Context) error {
+	eventually(t, func(ctx context.Context) error { // Crossplane would listen again after five minutes.
 		o, err := cp.get(ctx, claim)
 		if err != nil {
 			return err

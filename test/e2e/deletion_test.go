@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,7 +47,7 @@ func TestDeletionLeavesNothingBehind(t *testing.T) {
 			cp.remove(t, r)
 		}
 		// A claim goes after all that it composed; the garbage collector takes its connection secret a moment later.
-		within(t, 10*time.Second, func(context.Context) error {
+		eventually(t, func(context.Context) error {
 			if left := cp.named(t, "vanish"); len(left) > 0 {
 				return fmt.Errorf("%s are left", strings.Join(left, ", "))
 			}

@@ -158,8 +158,8 @@ func (c *cluster) repairsDeletion(t *testing.T, r ref) {
 	switch r.kind() {
 	case "Namespace":
 		limit = patience // Kubernetes takes its time to empty one.
-	case "Tunnel":
-		limit = patience // It goes after the records that point at it, and gives them time to.
+	case "Tunnel", "DNSRecord":
+		limit = patience // What is at Cloudflare goes first, and a tunnel after the records that point at it.
 	}
 	within(t, limit, func(ctx context.Context) error {
 		now, err := c.get(ctx, r)
@@ -225,6 +225,9 @@ func content(o *object) map[string]any {
 		}
 	}
 	o.SetAnnotations(annotations)
+	labels := o.GetLabels()
+	delete(labels, "platform.aphex/phase") // It follows what is repaired.
+	o.SetLabels(labels)
 	delete(o.Object, "status")
 	return o.Object
 }

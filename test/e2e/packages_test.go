@@ -85,7 +85,13 @@ func TestInstalledAsPackages(t *testing.T) {
 			if strings.Contains(d.Name, "provider") {
 				want = providerRights()
 			}
-			require.Equal(t, want, c.rights(t, d.Spec.Template.Spec.ServiceAccountName), d.Name)
+			// Crossplane's RBAC manager gives them once it has seen the service account.
+			eventually(t, func(context.Context) error {
+				if err := same(want, c.rights(t, d.Spec.Template.Spec.ServiceAccountName)); err != nil {
+					return fmt.Errorf("%s: %w", d.Name, err)
+				}
+				return nil
+			})
 		}
 	}))
 	require.True(t, t.Run("the shipped PodMonitors find it", func(t *testing.T) {

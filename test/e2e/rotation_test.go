@@ -56,11 +56,16 @@ func TestRotationOfTheWebhookSecret(t *testing.T) {
 	// awaitRefusal returns once the listener has heard that a secret is not good any more.
 	awaitRefusal := func(t *testing.T, secret string) {
 		t.Helper()
+		refused := 0
 		eventually(t, func(ctx context.Context) error {
 			a := l.deliver(t, push(secret))
 			l.settled(t, a)
 			runs, err := runsOf(ctx, a)
-			return errors.Join(err, same(0, len(runs)))
+			if refused++; err != nil || len(runs) > 0 {
+				refused = 0
+			}
+			// A run of the first may come late.
+			return errors.Join(err, same(2, refused))
 		})
 		require.Contains(t, l.refused(t, push(secret)).whole, "payload signature check failed")
 	}
@@ -151,7 +156,7 @@ func TestRotationOfTheWebhookSecret(t *testing.T) {
 		require.Equal(t, before.GetResourceVersion(), cp.see(t, secret).GetResourceVersion())
 	})
 	t.Run("the overlap ends by itself, and then the old secret is refused", func(t *testing.T) {
-		until := time.Now().Add(20 * time.Second).Truncate(time.Second)
+		until := time.Now().Add(time.Minute).Truncate(time.Second)
 		rotatedAt(t, until.Add(-24*time.Hour))
 		require.Equal(t, until.UTC().Format(time.RFC3339), text(cp.see(t, org), "status.webhookSecret.previousValidUntil"))
 		l.started(t, push(first))
@@ -181,7 +186,7 @@ func TestRotationOfTheWebhookSecret(t *testing.T) {
 			return errors.Join(err, same(rotated.Add(30*24*time.Hour).Format(time.RFC3339), text(o, "status.webhookSecret.nextRotation")))
 		})
 		require.Equal(t, third, secretValue(t, cp.see(t, secret), "secret"), "what was given stays")
-		due := time.Now().Add(10 * time.Second).Truncate(time.Second)
+		due := time.Now().Add(time.Minute).Truncate(time.Second)
 		rotatedAt(t, due.Add(-30*24*time.Hour))
 		fourth := announced(t, third)
 		require.False(t, time.Now().Before(due), "it was rotated early")

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"aphex.io/platform/test/controlplane"
 	"aphex.io/platform/test/publichost"
 )
 
@@ -47,7 +48,7 @@ func TestTheWebhookIsTestedOnRequest(t *testing.T) {
 
 	t.Run("a ping that reaches the listener", func(t *testing.T) {
 		ask(t, "one")
-		require.Zero(t, runProbe(t, "org-probe", through))
+		require.Zero(t, runProbe(t, "org-probe", through, "1m"))
 		cp.awaitCondition(t, org, "WebhookTested", "True Passed", "a ping to https://probe.arbiter-dev.com reached the listener")
 		cp.awaitCondition(t, org, "WebhookReady", "True Available")
 	})
@@ -56,7 +57,16 @@ func TestTheWebhookIsTestedOnRequest(t *testing.T) {
 		require.Len(t, jobsOf(t, "org-probe"), 1, "the first one is gone")
 		require.NoError(t, cp.kube.CoreV1().Pods("org-probe").DeleteCollection(t.Context(), metav1.DeleteOptions{},
 			metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=cloudflared"}))
-		require.Equal(t, 14, runProbe(t, "org-probe", through))
+		eventually(t, func(ctx context.Context) error {
+			tunnels, err := cp.Cloudflare().Tunnels(ctx, controlplane.CloudflareAccount)
+			for _, tunnel := range tunnels {
+				if tunnel.Name == "org-probe" && len(tunnel.Connectors) > 0 {
+					return fmt.Errorf("%v are connected", tunnel.Connectors)
+				}
+			}
+			return err
+		})
+		require.Equal(t, 14, runProbe(t, "org-probe", through, "10s"))
 		why := "a ping to https://probe.arbiter-dev.com failed: Cloudflare has no connection to the tunnel"
 		cp.awaitCondition(t, org, "WebhookTested", "False TestFailed", why)
 		startScheduler()
@@ -85,9 +95,9 @@ func jobsOf(t *testing.T, namespace string) []string {
 	return names
 }
 
-// runProbe does what a node would with the pod of a Job: it mounts the Secret, runs the program with the pod's arguments, and
-// reports the exit code.
-func runProbe(t *testing.T, namespace string, environment []string) int {
+// runProbe does what a node would with the pod of a Job: it mounts the Secret, runs the program with the pod's arguments, for as
+// long as the limit says, and reports the exit code.
+func runProbe(t *testing.T, namespace string, environment []string, limit string) int {
 	t.Helper()
 	var pod *corev1.Pod
 	eventually(t, func(ctx context.Context) error {
@@ -106,7 +116,7 @@ func runProbe(t *testing.T, namespace string, environment []string) int {
 		require.NoError(t, os.WriteFile(filepath.Join(mounted, item.Path), secret.Data[item.Key], 0o600))
 	}
 	// What is mounted at a path of the pod is in a folder here; of two equal flags the last one counts.
-	arguments := append(slices.Clone(container.Args), "--secret-file="+filepath.Join(mounted, volume.Items[0].Path), "--timeout=7s")
+	arguments := append(slices.Clone(container.Args), "--secret-file="+filepath.Join(mounted, volume.Items[0].Path), "--timeout="+limit)
 	command := exec.CommandContext(t.Context(), cp.Binary("function-organization"), arguments...)
 	command.Env = environment
 	out, err := command.CombinedOutput()

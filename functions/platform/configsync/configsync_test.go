@@ -101,7 +101,7 @@ func (w *world) run(ctx context.Context, long time.Duration) (Outcome, error) {
 }
 
 // enough is time for all that works, little is for what shall run out of it.
-const enough, little = 10 * time.Second, time.Second
+const enough, little = 10 * time.Second, 3 * time.Second
 
 func TestItConnectsAuthentikAndDexAndThenLeavesThemAlone(t *testing.T) {
 	w := newWorld(t)
