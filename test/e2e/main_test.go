@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,9 @@ import (
 // cp is what all tests share. Each has its own namespaces and organizations there; those that disturb others, such as by
 // killing Crossplane, do not run in parallel.
 var cp *cluster
+
+// releases are what is installed as packages.
+var releases func() publication
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -44,6 +49,13 @@ func run(m *testing.M) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	releases = sync.OnceValue(func() publication { return publishReleases(ctx, filepath.Join(dir, "releases")) })
+	// The first tests leave the machine with little to do, and the one that needs releases runs beside others that do not.
+	if only := flag.Lookup("test.run").Value.String(); only == "" {
+		go releases()
 	}
 	code := m.Run()
 	if err := cp.awaitLeaving(); err != nil {

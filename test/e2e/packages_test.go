@@ -43,11 +43,9 @@ func TestInstalledAsPackages(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the programs in the images run on Linux only")
 	}
-	registry, err := controlplane.ServeRegistry(t.Context())
-	require.NoError(t, err)
-	registry += "/aphex"
-	released := publish(t, cp.Root(), registry, "v0.1.0")
-	next := publish(t, nextRelease(t), registry, "v0.2.0")
+	published := releases()
+	require.NoError(t, published.err)
+	registry, released, next := published.registry, published.first, published.next
 
 	c := startPackaged(t)
 	// Whatever does not confine itself as this level wants has no pods then.
@@ -421,41 +419,70 @@ func (c *cluster) watchUnready(t *testing.T, claims []ref) (stop func() []string
 	}
 }
 
-// nextRelease is a copy of the repository in which the KnowledgeBase has one more field.
-func nextRelease(t *testing.T) string {
-	t.Helper()
-	root := t.TempDir()
-	files, err := exec.CommandContext(t.Context(), "git", "-C", cp.Root(), "ls-files", "--cached", "--others", "--exclude-standard").Output()
-	require.NoError(t, err)
+// publication is a registry with two releases: this repository, and the next one, in which the KnowledgeBase has one more field.
+type publication struct {
+	registry string
+	// first and next are the folders with their manifests.
+	first, next string
+	err         error
+}
+
+// publishReleases builds both releases in a folder, and serves them until the context ends.
+func publishReleases(ctx context.Context, dir string) (p publication) {
+	host, err := controlplane.ServeRegistry(ctx)
+	if err != nil {
+		return publication{err: err}
+	}
+	p = publication{registry: host + "/aphex", first: filepath.Join(dir, "first"), next: filepath.Join(dir, "next")}
+	if p.err = publish(ctx, cp.Root(), p.registry, "v0.1.0", p.first); p.err != nil {
+		return p
+	}
+	source := filepath.Join(dir, "next-source")
+	if p.err = nextRelease(ctx, source); p.err == nil {
+		p.err = publish(ctx, source, p.registry, "v0.2.0", p.next)
+	}
+	return p
+}
+
+// nextRelease copies the repository to a folder, and adds a field there.
+func nextRelease(ctx context.Context, root string) error {
+	files, err := exec.CommandContext(ctx, "git", "-C", cp.Root(), "ls-files", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		return err
+	}
 	for file := range strings.Lines(string(files)) {
 		file = strings.TrimSpace(file)
 		data, err := os.ReadFile(filepath.Join(cp.Root(), file))
-		require.NoError(t, err)
+		if err != nil {
+			return err
+		}
 		if file == "apis/knowledgebase/definition.yaml" {
 			const field = "                displayName:\n"
-			require.Equal(t, 1, bytes.Count(data, []byte(field)))
+			if err := same(1, bytes.Count(data, []byte(field))); err != nil {
+				return fmt.Errorf("%s: its fields: %w", file, err)
+			}
 			data = bytes.Replace(data, []byte(field), []byte("                sinceTheNextRelease: {type: string}\n"+field), 1)
 		}
-		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, file)), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(root, file), data, 0o600))
+		err = errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(root, file)), 0o755), os.WriteFile(filepath.Join(root, file), data, 0o600))
+		if err != nil {
+			return err
+		}
 	}
 	bin := filepath.Join(root, ".cache", "bin")
-	require.NoError(t, os.MkdirAll(bin, 0o755))
-	require.NoError(t, os.Symlink(cp.Binary("crossplane"), filepath.Join(bin, "crossplane")))
-	return root
+	return errors.Join(os.MkdirAll(bin, 0o755), os.Symlink(cp.Binary("crossplane"), filepath.Join(bin, "crossplane")))
 }
 
-// publish builds a version of a repository and pushes it to a registry. It returns the folder with its manifests.
-func publish(t *testing.T, root, registry, version string) string {
-	t.Helper()
-	out := t.TempDir()
-	command := exec.CommandContext(t.Context(), "go", "run", ".", "-push",
+// publish builds a version of a repository, pushes it to a registry, and writes its manifests to a folder. What the Makefile
+// compiled is not compiled again with these flags.
+func publish(ctx context.Context, root, registry, version, out string) error {
+	command := exec.CommandContext(ctx, "go", "run", ".", "-push",
 		"-root", root, "-registry", registry, "-version", version, "-platforms", "linux/"+runtime.GOARCH, "-out", out)
 	command.Dir = filepath.Join(cp.Root(), "tools", "xpkg")
-	command.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
-	said, err := command.CombinedOutput()
-	require.NoError(t, err, "%s", said)
-	return out
+	command.Env = append(os.Environ(), "GOFLAGS=-mod=readonly -trimpath", "GOWORK=off", "CGO_ENABLED=0")
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("release %s: %w: %s", version, err, said)
+	}
+	return nil
 }
 
 // startPackaged starts a control plane on which nothing of Aphex is installed.
