@@ -21,7 +21,6 @@ import (
 
 // The page on metrics lists those that there are, and no others, on a platform on which claims were made.
 func TestMetricsAreThoseOfTheDocumentation(t *testing.T) {
-	t.Parallel()
 	cp.cloudflare(t)
 	namespace := cp.namespace(t, "e2e-metrics")
 	claim := cp.create(t, organization(namespace, "e2e-metrics"))

@@ -340,6 +340,18 @@ func (c *cluster) requireJobs(t *testing.T, claims []ref, registry, version stri
 		return c.runsJob(ctx, "org-acme-corp", registry+"/function-organization:"+version)
 	})
 	c.replaceJobs(t, "auth-system", registry+"/function-platform:"+version)
+	jobs, err := c.kube.BatchV1().Jobs("auth-system").List(t.Context(), everything)
+	require.NoError(t, err)
+	// The claim waits for the new Job, and may still say that it is ready from before.
+	c.await(t, platformClaim, func(o *object) error {
+		for _, synced := range list(o, "status.conditions") {
+			at, err := time.Parse(time.RFC3339, fmt.Sprint(synced["lastTransitionTime"]))
+			if synced["type"] == "ConfigSynced" && synced["status"] == "True" && err == nil && !at.Before(jobs.Items[0].CreationTimestamp.Time) {
+				return nil
+			}
+		}
+		return fmt.Errorf("it has not heard of Job %s", jobs.Items[0].Name)
+	})
 	for _, claim := range claims {
 		c.await(t, claim, isReady)
 	}
