@@ -172,7 +172,7 @@ func addConnector(d *object.Desired, home bool, set *settings.Settings, seen *ob
 // trouble is what a condition says where it says more than what is awaited.
 type trouble struct{ reason, message string }
 
-// missing remembers which objects wait for a CRD.
+// missing remembers which objects wait for a CRD, beside what else a condition says of others.
 type missing struct {
 	d    *object.Desired
 	seen *object.Observed

@@ -464,11 +464,8 @@ func TestMovingToAnotherAccount(t *testing.T) {
 	before := specs()
 	stays := func(says string) {
 		t.Helper()
-		o := cp.await(t, org, func(o *object) error {
-			status, reason, message := condition(o, "TunnelReady")
-			return errors.Join(same("False OtherAccount", status+" "+reason), contains(message, controlplane.CloudflareAccount, says))
-		})
-		require.Equal(t, "https://relocated.arbiter-dev.com", text(o, "status.webhookURL"))
+		cp.awaitCondition(t, org, "TunnelReady", "False OtherAccount", controlplane.CloudflareAccount, says)
+		require.Equal(t, "https://relocated.arbiter-dev.com", text(cp.see(t, org), "status.webhookURL"))
 		cp.awaitConditions(t, org, map[string]string{"DNSReady": "True", "ConnectorReady": "True", "ListenerReady": "True"})
 		require.Equal(t, before, specs())
 	}
