@@ -57,7 +57,8 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	}
 
 	n := namesFor(seen.Identity.Name)
-	set, elsewhere := staying(xr, set, seen, n)
+	before := tunnelBefore(seen, n)
+	set, elsewhere := staying(xr, set, seen, before, n)
 	live := func(key string) bool { return seen.Offline || seen.Composed(key).Live() }
 
 	keys, err := webhookKeys(xr, seen)
@@ -102,23 +103,7 @@ func Compose(xr *v1alpha1.XOrganization, seen *object.Observed) (*object.Desired
 	}
 
 	if set.Integrations.Cloudflare {
-		if m.served(cloudflare.TunnelCRD, cloudflare.Version, keyTunnel, cloudflare.TunnelKind, n.Namespace, n.Tunnel) {
-			ready := readyAtCloudflare
-			if elsewhere != "" {
-				ready = staysBecause(elsewhere)
-				m.troubles[keyTunnel] = trouble{reasonOtherAccount, object.Ref(cloudflare.TunnelKind, n.Namespace, n.Tunnel) + ": " + elsewhere}
-			}
-			d.AddWhen(home, keyTunnel, tunnel(set, seen, n), ready)
-		}
-		switch {
-		case elsewhere != "" && !seen.Composed(keyRecord).Exists():
-			d.Withdraw(keyRecord, object.Ref(cloudflare.DNSRecordKind, n.Namespace, n.Record), "not made while its tunnel is in another account")
-		case !m.served(cloudflare.DNSRecordCRD, cloudflare.Version, keyRecord, cloudflare.DNSRecordKind, n.Namespace, n.Record):
-		case changesZone(set, seen, n):
-			d.Withdraw(keyRecord, object.Ref(cloudflare.DNSRecordKind, n.Namespace, n.Record), "being replaced by one in another zone")
-		default:
-			d.AddWhen(home, keyRecord, record(set, seen, n), readyAtCloudflare)
-		}
+		addTunnel(&m, home, set, seen, before, elsewhere, n)
 		addConnector(d, home, set, seen, n)
 	}
 

@@ -656,7 +656,7 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 					require.Equal(t, before.Resources()[key].Object.String(), d.Resources()[key].Object.String(), "%s keeps its host and its API token", key)
 				}
 				require.Equal(t, "https://acme-corp.arbiter-dev.com", status(t, d).WebhookURL)
-				why := "it is in Cloudflare account " + testAccount + ", no tunnel moves to another, and the settings give this organization " + c.gives + advice
+				why := "it is in Cloudflare account " + testAccount + ", no tunnel moves to another account, and the settings give this organization " + c.gives + advice
 				require.Equal(t, object.Condition{
 					Type: "TunnelReady", Status: object.False, Reason: "OtherAccount", Message: "Tunnel org-acme-corp/acme-corp: " + why,
 				}, condition(t, d, "TunnelReady"))
@@ -671,21 +671,87 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 	}
 
 	t.Run("its tunnel and record are deleted, and made anew in the other account", func(t *testing.T) {
-		w := there
+		leaving := func(o map[string]any) map[string]any {
+			o, meta := maps.Clone(o), maps.Clone(o["metadata"].(map[string]any))
+			meta["deletionTimestamp"], o["metadata"] = "2026-01-16T12:00:00Z", meta
+			return o
+		}
+		w := there.keep(func(string) bool { return true })
 		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount))
-		w = w.keep(func(key string) bool { return key != keyRecord })
-		w.composed[keyTunnel] = maps.Clone(w.composed[keyTunnel])
-		meta := maps.Clone(w.composed[keyTunnel]["metadata"].(map[string]any))
-		meta["deletionTimestamp"] = "2026-01-16T12:00:00Z"
-		w.composed[keyTunnel]["metadata"] = meta
-		d := compose(t, w, organization(reached))
-		require.NotContains(t, d.Keys(), keyRecord, "one in the other account would lead nowhere")
-		require.Equal(t, "default", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name, "which may delete it")
-		require.Contains(t, d.Message, "Tunnel org-acme-corp/acme-corp (being deleted)")
+		w.composed[keyTunnel], w.composed[keyRecord] = leaving(w.composed[keyTunnel]), leaving(w.composed[keyRecord])
+		requireNeither := func(d *object.Desired) {
+			t.Helper()
+			require.NotContains(t, d.Keys(), keyRecord, "one in the other account would lead nowhere")
+			require.NotContains(t, d.Keys(), keyTunnel, "it would be made again in the old account")
+			require.Contains(t, d.Keys(), keyConnector)
+			require.Contains(t, d.Message, "Tunnel org-acme-corp/acme-corp (being deleted)")
+			require.Equal(t, "https://acme-corp.arbiter-dev.com", status(t, d).WebhookURL)
+		}
+		requireNeither(compose(t, w, organization(reached)))
 
-		d = compose(t, w.keep(func(key string) bool { return key != keyTunnel }), organization(reached))
+		// Crossplane has forgotten them.
+		w.objects = append(w.objects, w.composed[keyTunnel])
+		w = w.keep(func(key string) bool { return key != keyTunnel && key != keyRecord })
+		requireNeither(compose(t, w, organization(reached)))
+
+		w.objects = w.objects[:len(w.objects)-1]
+		d := compose(t, w, organization(reached))
 		require.Equal(t, "second", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name)
 		require.Equal(t, "acme-corp.second.example.com", get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord).Spec.ForProvider.Name)
+		require.Equal(t, "https://acme-corp.second.example.com", status(t, d).WebhookURL)
+	})
+
+	t.Run("its tunnel alone is deleted, and goes once its record does", func(t *testing.T) {
+		w := there.keep(func(key string) bool { return key != keyTunnel })
+		tunnel := maps.Clone(there.composed[keyTunnel])
+		meta := maps.Clone(tunnel["metadata"].(map[string]any))
+		meta["deletionTimestamp"], tunnel["metadata"] = "2026-01-16T12:00:00Z", meta
+		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount), tunnel)
+		d := compose(t, w, organization(reached))
+		require.Equal(t, before.Resources()[keyRecord].Object.String(), d.Resources()[keyRecord].Object.String())
+		require.NotContains(t, d.Keys(), keyTunnel)
+	})
+
+	t.Run("one of which it is not known yet where it is", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			annotation string
+			moves      bool
+		}{
+			"has not been asked for, and moves if nobody asks meanwhile": {"", true},
+			"is being made":      {"crossplane.io/external-create-pending", false},
+			"has been made just": {"crossplane.io/external-name", false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				w := settled(t, organization())
+				delete(w.composed[keyTunnel], "status")
+				meta := w.composed[keyTunnel]["metadata"].(map[string]any)
+				meta["resourceVersion"], meta["annotations"] = "12", map[string]any{}
+				if c.annotation != "" {
+					meta["annotations"] = map[string]any{c.annotation: "x"}
+				}
+				w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount))
+				// What the status says may be of a run that saw no tunnel.
+				d := compose(t, w, organization(func(xr *v1alpha1.XOrganization) { xr.Status.WebhookURL = "https://acme-corp.second.example.com" }))
+				version := ""
+				if c.moves {
+					version = "12"
+				}
+				require.Equal(t, version, object.NewObject(d.Resources()[keyTunnel].Object).String("metadata", "resourceVersion"), "or the provider has written meanwhile")
+				tunnel, record := get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel), get[cloudflarev1alpha1.DNSRecord](t, d, keyRecord)
+				if c.moves {
+					require.Equal(t, "second", tunnel.Spec.ProviderConfigReference.Name)
+					require.Equal(t, "acme-corp.second.example.com", record.Spec.ForProvider.Name)
+					return
+				}
+				require.Equal(t, "default", tunnel.Spec.ProviderConfigReference.Name)
+				require.Equal(t, "acme-corp.arbiter-dev.com", record.Spec.ForProvider.Name)
+				require.Equal(t, object.Condition{
+					Type: "TunnelReady", Status: object.False, Reason: "OtherAccount",
+					Message: "Tunnel org-acme-corp/acme-corp: it is being made with ClusterProviderConfig default, no tunnel moves to another account, " +
+						"and the settings give this organization account " + otherAccount + advice,
+				}, condition(t, d, "TunnelReady"))
+			})
+		}
 	})
 
 	t.Run("somebody's change of either is repaired, and no move", func(t *testing.T) {

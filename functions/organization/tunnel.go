@@ -55,23 +55,67 @@ func accountID(set *settings.Settings, seen *object.Observed) string {
 	return set.Cloudflare.AccountID
 }
 
+// tunnelBefore is the organization's tunnel as it was before this run. Crossplane forgets a composed object that it deletes; the
+// tunnel is looked up then, until it is gone. Where no cloudflared was made there is none to look for.
+func tunnelBefore(seen *object.Observed, n names) object.Object {
+	tunnel := seen.Composed(keyTunnel)
+	if tunnel.Exists() || !seen.Composed(keyConnectorConfig).Exists() || !seen.Served(cloudflare.TunnelCRD, cloudflare.Version) {
+		return tunnel
+	}
+	return seen.Get(cloudflare.APIVersion, cloudflare.TunnelKind, n.Namespace, n.Tunnel)
+}
+
+// addTunnel adds the tunnel and the record of its host. In another account than the settings want they are not made again once
+// they are deleted, and given up while they are, since a run that still wants what is just going makes it again.
+func addTunnel(m *missing, home bool, set *settings.Settings, seen *object.Observed, before object.Object, elsewhere string, n names) {
+	tunnelRef, recordRef := object.Ref(cloudflare.TunnelKind, n.Namespace, n.Tunnel), object.Ref(cloudflare.DNSRecordKind, n.Namespace, n.Record)
+	ready := readyAtCloudflare
+	if elsewhere != "" {
+		ready = staysBecause(elsewhere)
+		m.troubles[keyTunnel] = trouble{reasonOtherAccount, tunnelRef + ": " + elsewhere}
+	}
+	switch {
+	case !m.served(cloudflare.TunnelCRD, cloudflare.Version, keyTunnel, cloudflare.TunnelKind, n.Namespace, n.Tunnel):
+	case elsewhere != "" && before.Deleting():
+		m.d.Withdraw(keyTunnel, tunnelRef, "being deleted")
+	default:
+		m.d.AddWhen(home, keyTunnel, tunnel(set, seen, n), ready)
+		if providerConfigOf(before) != set.Cloudflare.ProviderConfig {
+			m.d.OnlyAsSeen(keyTunnel) // The provider may be about to make it where the old one says.
+		}
+	}
+	switch {
+	case elsewhere != "" && !seen.Composed(keyRecord).Live():
+		m.d.Withdraw(keyRecord, recordRef, "not made while its tunnel is in another account")
+	case !m.served(cloudflare.DNSRecordCRD, cloudflare.Version, keyRecord, cloudflare.DNSRecordKind, n.Namespace, n.Record):
+	case changesZone(set, seen, n):
+		m.d.Withdraw(keyRecord, recordRef, "being replaced by one in another zone")
+	default:
+		m.d.AddWhen(home, keyRecord, record(set, seen, n), readyAtCloudflare)
+	}
+}
+
 // staying are the settings for an organization whose tunnel is in another Cloudflare account than the settings of today ask
-// for, and why it is not moved. No tunnel moves between accounts, and one serves only hosts in zones of its own. So the
-// tunnel, its record and its host stay in the old account, where they work and their API token may change and delete them.
-func staying(xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, n names) (*settings.Settings, string) {
-	tunnel, wanted := seen.Composed(keyTunnel), set.Cloudflare
+// for, or may be, and why it is not moved. No tunnel moves between accounts, and one serves only hosts in zones of its own. So
+// the tunnel, its record and its host stay in the old account, where they work and their API token may change and delete them.
+func staying(xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Observed, tunnel object.Object, n names) (*settings.Settings, string) {
+	record, wanted := seen.Composed(keyRecord), set.Cloudflare
 	account := cmp.Or(tunnel.String("status", "atProvider", "accountID"), tunnel.String("spec", "forProvider", "accountID"))
-	// Somebody may have changed one of the two by hand.
 	have := providerConfigOf(tunnel)
-	follows := have == wanted.ProviderConfig
-	if record := seen.Composed(keyRecord); record.Exists() {
+	where, follows := "in Cloudflare account "+account, have == wanted.ProviderConfig
+	switch {
+	case account == "":
+		where = "being made with " + object.Ref(have.Kind, "", have.Name)
+		follows = follows || !creationBegan(tunnel)
+	case record.Exists():
+		// Somebody may have changed one of the two by hand.
 		have = providerConfigOf(record)
 		follows = follows || have == wanted.ProviderConfig
 	}
 
-	why := "it is in Cloudflare account " + account + ", no tunnel moves to another, and the settings give this organization "
+	why := "it is " + where + ", no tunnel moves to another account, and the settings give this organization "
 	switch {
-	case !set.Integrations.Cloudflare || account == "" || account == wanted.AccountID || wanted.AccountID == "" && follows:
+	case !set.Integrations.Cloudflare, account != "" && account == wanted.AccountID, follows && (account == "" || wanted.AccountID == ""):
 		return set, ""
 	case wanted.AccountID != "":
 		why += "account " + wanted.AccountID
@@ -80,10 +124,17 @@ func staying(xr *v1alpha1.XOrganization, set *settings.Settings, seen *object.Ob
 	}
 	out := *set
 	out.Cloudflare.ProviderConfig = have
-	if domain, found := strings.CutPrefix(xr.Status.WebhookURL, "https://"+n.Org+"."); found {
+	host := cmp.Or(record.String("spec", "forProvider", "name"), strings.TrimPrefix(xr.Status.WebhookURL, "https://"))
+	if domain, found := strings.CutPrefix(host, n.Org+"."); found {
 		out.WebhookDomain = domain
 	}
 	return &out, why + "; put them back, or delete this Tunnel and its DNSRecord, which are then made anew there"
+}
+
+// creationBegan tells that something may be at Cloudflare. The provider writes the first of these before it asks for it:
+// https://docs.crossplane.io/latest/managed-resources/managed-resources/#annotations
+func creationBegan(tunnel object.Object) bool {
+	return tunnel.Annotation("crossplane.io/external-create-pending") != "" || tunnel.Annotation("crossplane.io/external-name") != ""
 }
 
 func providerConfigOf(o object.Object) settings.ProviderConfig {
@@ -93,12 +144,7 @@ func providerConfigOf(o object.Object) settings.ProviderConfig {
 
 // staysBecause judges a tunnel that is not where the settings want it.
 func staysBecause(why string) object.Readiness {
-	return func(o object.Object) (bool, string) {
-		if o.Deleting() {
-			return false, "being deleted"
-		}
-		return false, why
-	}
+	return func(object.Object) (bool, string) { return false, why }
 }
 
 // record is the public host name of the organization's webhook.

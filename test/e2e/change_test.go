@@ -501,6 +501,22 @@ func TestMovingToAnotherAccount(t *testing.T) {
 	for _, r := range []ref{tunnel, record} {
 		require.NoError(t, cp.client(r).Delete(t.Context(), r.name(), metav1.DeleteOptions{}))
 	}
+	eventually(t, func(ctx context.Context) error {
+		for _, r := range []ref{tunnel, record} {
+			o, err := cp.get(ctx, r)
+			if err != nil {
+				return err
+			}
+			if config := text(o, "spec.providerConfigRef.name"); config != "e2e-second" {
+				again := error(nil)
+				if o.GetDeletionTimestamp() == nil { // A run that began before made again what it saw.
+					again = cp.client(r).Delete(ctx, r.name(), metav1.DeleteOptions{})
+				}
+				return errors.Join(fmt.Errorf("%s is of ClusterProviderConfig %s", r, config), again)
+			}
+		}
+		return nil
+	})
 	cp.awaitPhase(t, org, "Active", "the webhook at GitHub: https://relocated."+domain)
 	cp.awaitPhase(t, bindings[0], "Ready", "its webhook at GitHub: https://relocated."+domain)
 	require.Empty(t, at(controlplane.CloudflareAccount, controlplane.CloudflareZone), "nothing is left behind")

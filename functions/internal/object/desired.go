@@ -231,6 +231,15 @@ func (d *Desired) Label(key, name, value string) {
 	labels.Fields[name] = structpb.NewStringValue(value)
 }
 
+// OnlyAsSeen has the API server refuse an emitted object that changed in any way since it was seen. It is for a change that
+// depends on what somebody else may just be writing; Crossplane runs again after such a conflict.
+func (d *Desired) OnlyAsSeen(key string) {
+	r, emitted := d.resources[key]
+	if version := d.seen.Composed(key).String("metadata", "resourceVersion"); emitted && version != "" {
+		r.Object.GetFields()["metadata"].GetStructValue().GetFields()["resourceVersion"] = structpb.NewStringValue(version)
+	}
+}
+
 // Taken are the objects that AddExclusive left alone, each with whose it is, in the order they were added.
 func (d *Desired) Taken() []string { return d.taken }
 

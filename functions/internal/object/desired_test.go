@@ -45,6 +45,23 @@ func TestASeenObjectIsJudgedAndSentAsWanted(t *testing.T) {
 	require.Empty(t, awaited)
 }
 
+func TestAChangeMayDependOnAllThatWasSeen(t *testing.T) {
+	d := object.NewDesired(cluster(t, map[string]string{
+		"one": `{apiVersion: v1, kind: ConfigMap, metadata: {namespace: team-a, name: one, resourceVersion: "12"}}`,
+	}, nil))
+	for _, key := range []string{"one", "new"} {
+		d.Add(key, configMap(key), object.ReadyWhenSeen)
+		d.OnlyAsSeen(key)
+	}
+	d.OnlyAsSeen("what is not emitted")
+	version := func(key string) string {
+		return object.NewObject(d.Resources()[key].Object).String("metadata", "resourceVersion")
+	}
+	require.Equal(t, []string{"new", "one"}, d.Keys())
+	require.Equal(t, "12", version("one"))
+	require.Empty(t, version("new"))
+}
+
 func TestAddWhenWaitsOnlyWithWhatWasNeverSeen(t *testing.T) {
 	d := object.NewDesired(cluster(t, map[string]string{"one": seenConfigMap}, nil))
 	d.AddWhen(false, "one", configMap("one"), object.ReadyWhen("Ready"))
