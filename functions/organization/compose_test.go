@@ -701,6 +701,20 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 		require.Equal(t, "https://acme-corp.second.example.com", status(t, d).WebhookURL)
 	})
 
+	t.Run("one that is deleted before cloudflared ran for it is not forgotten, since nobody would look for it", func(t *testing.T) {
+		w := there.keep(func(key string) bool {
+			return key != keyConnectorConfig && key != keyConnector && key != keyConnectorBudget
+		})
+		tunnel := maps.Clone(w.composed[keyTunnel])
+		meta := maps.Clone(tunnel["metadata"].(map[string]any))
+		meta["deletionTimestamp"], tunnel["metadata"] = "2026-01-16T12:00:00Z", meta
+		w.composed[keyTunnel] = tunnel
+		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount))
+		d := compose(t, w, organization(reached))
+		require.Equal(t, "default", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name, "which may delete it")
+		require.Contains(t, d.Message, "Tunnel org-acme-corp/acme-corp (being deleted)")
+	})
+
 	t.Run("its tunnel alone is deleted, and goes once its record does", func(t *testing.T) {
 		w := there.keep(func(key string) bool { return key != keyTunnel })
 		tunnel := maps.Clone(there.composed[keyTunnel])

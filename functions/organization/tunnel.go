@@ -56,14 +56,18 @@ func accountID(set *settings.Settings, seen *object.Observed) string {
 }
 
 // tunnelBefore is the organization's tunnel as it was before this run. Crossplane forgets a composed object that it deletes; the
-// tunnel is looked up then, until it is gone. Where no cloudflared was made there is none to look for.
+// tunnel is looked up then, until it is gone.
 func tunnelBefore(seen *object.Observed, n names) object.Object {
 	tunnel := seen.Composed(keyTunnel)
-	if tunnel.Exists() || !seen.Composed(keyConnectorConfig).Exists() || !seen.Served(cloudflare.TunnelCRD, cloudflare.Version) {
+	if tunnel.Exists() || !hadTunnel(seen) || !seen.Served(cloudflare.TunnelCRD, cloudflare.Version) {
 		return tunnel
 	}
 	return seen.Get(cloudflare.APIVersion, cloudflare.TunnelKind, n.Namespace, n.Tunnel)
 }
+
+// hadTunnel tells that there was a tunnel, also when it is forgotten: cloudflared was configured for it. A new organization is
+// spared the lookup.
+func hadTunnel(seen *object.Observed) bool { return seen.Composed(keyConnectorConfig).Exists() }
 
 // addTunnel adds the tunnel and the record of its host. In another account than the settings want they are not made again once
 // they are deleted, and given up while they are, since a run that still wants what is just going makes it again.
@@ -76,7 +80,7 @@ func addTunnel(m *missing, home bool, set *settings.Settings, seen *object.Obser
 	}
 	switch {
 	case !m.served(cloudflare.TunnelCRD, cloudflare.Version, keyTunnel, cloudflare.TunnelKind, n.Namespace, n.Tunnel):
-	case elsewhere != "" && before.Deleting():
+	case elsewhere != "" && before.Deleting() && hadTunnel(seen):
 		m.d.Withdraw(keyTunnel, tunnelRef, "being deleted")
 	default:
 		m.d.AddWhen(home, keyTunnel, tunnel(set, seen, n), ready)
@@ -144,7 +148,12 @@ func providerConfigOf(o object.Object) settings.ProviderConfig {
 
 // staysBecause judges a tunnel that is not where the settings want it.
 func staysBecause(why string) object.Readiness {
-	return func(object.Object) (bool, string) { return false, why }
+	return func(o object.Object) (bool, string) {
+		if o.Deleting() {
+			return false, "being deleted"
+		}
+		return false, why
+	}
 }
 
 // record is the public host name of the organization's webhook.
