@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -55,6 +56,14 @@ func TestChangesOfAnOrganization(t *testing.T) {
 		cp.patch(t, claim, `spec: {webhookSecret: given-given-given-1}`)
 		cp.await(t, "Secret org-changing/github-webhook-secret", holds(t, "secret", "given-given-given-1"))
 		cp.await(t, refTo("Secret %s/changing-webhook", namespace), holds(t, "webhookSecret", "given-given-given-1"))
+		// Crossplane tells the claim by this time, and of two changes within one second only the first.
+		cp.await(t, cp.xr(t, claim), func(o *object) error {
+			published, err := time.Parse(time.RFC3339, text(o, "status.connectionDetails.lastPublishedTime"))
+			if err == nil && time.Since(published) < time.Second {
+				err = errors.New("its connection details were published within this second")
+			}
+			return err
+		})
 		cp.patch(t, claim, `spec: {webhookSecret: given-given-given-2}`)
 		cp.await(t, refTo("Secret %s/changing-webhook", namespace), holds(t, "webhookSecret", "given-given-given-2"))
 	})
