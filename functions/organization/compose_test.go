@@ -670,12 +670,12 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 		})
 	}
 
+	leaving := func(o map[string]any) map[string]any {
+		o, meta := maps.Clone(o), maps.Clone(o["metadata"].(map[string]any))
+		meta["deletionTimestamp"], o["metadata"] = "2026-01-16T12:00:00Z", meta
+		return o
+	}
 	t.Run("its tunnel and record are deleted, and made anew in the other account", func(t *testing.T) {
-		leaving := func(o map[string]any) map[string]any {
-			o, meta := maps.Clone(o), maps.Clone(o["metadata"].(map[string]any))
-			meta["deletionTimestamp"], o["metadata"] = "2026-01-16T12:00:00Z", meta
-			return o
-		}
 		w := there.keep(func(string) bool { return true })
 		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount))
 		w.composed[keyTunnel], w.composed[keyRecord] = leaving(w.composed[keyTunnel]), leaving(w.composed[keyRecord])
@@ -705,10 +705,7 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 		w := there.keep(func(key string) bool {
 			return key != keyConnectorConfig && key != keyConnector && key != keyConnectorBudget
 		})
-		tunnel := maps.Clone(w.composed[keyTunnel])
-		meta := maps.Clone(tunnel["metadata"].(map[string]any))
-		meta["deletionTimestamp"], tunnel["metadata"] = "2026-01-16T12:00:00Z", meta
-		w.composed[keyTunnel] = tunnel
+		w.composed[keyTunnel] = leaving(w.composed[keyTunnel])
 		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount))
 		d := compose(t, w, organization(reached))
 		require.Equal(t, "default", get[cloudflarev1alpha1.Tunnel](t, d, keyTunnel).Spec.ProviderConfigReference.Name, "which may delete it")
@@ -717,10 +714,7 @@ func TestATunnelInAnotherAccountKeepsAllAsItIs(t *testing.T) {
 
 	t.Run("its tunnel alone is deleted, and goes once its record does", func(t *testing.T) {
 		w := there.keep(func(key string) bool { return key != keyTunnel })
-		tunnel := maps.Clone(there.composed[keyTunnel])
-		meta := maps.Clone(tunnel["metadata"].(map[string]any))
-		meta["deletionTimestamp"], tunnel["metadata"] = "2026-01-16T12:00:00Z", meta
-		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount), tunnel)
+		w.objects = append(slices.Clone(w.objects), inAccount("second", otherAccount), leaving(there.composed[keyTunnel]))
 		d := compose(t, w, organization(reached))
 		require.Equal(t, before.Resources()[keyRecord].Object.String(), d.Resources()[keyRecord].Object.String())
 		require.NotContains(t, d.Keys(), keyTunnel)
