@@ -256,11 +256,14 @@ spec: {forProvider: {type: CNAME, zone: removed.example, name: www.removed.examp
 		// Whether the provider could still clean up is another race.
 		c.kubectl(t, "delete", "secret", "cloudflare", "-n", "crossplane-system")
 		c.kubectl(t, "delete", "--wait=false", "-f", filepath.Join(released, "configure.yaml"))
-		// The API server heeds a policy for a moment after it is gone.
+		// The API server heeds a policy for a moment after it is gone, and Crossplane may install a function again for the
+		// Configuration that goes beside it.
 		eventually(t, func(ctx context.Context) error {
-			return c.tryKubectl(ctx, "delete", "--wait=false", "--ignore-not-found", "-f", filepath.Join(released, "install.yaml"))
+			return errors.Join(
+				c.tryKubectl(ctx, "delete", "--wait=false", "--ignore-not-found", "-f", filepath.Join(released, "install.yaml")),
+				same([]string{}, c.packagedProcesses()),
+			)
 		})
-		eventually(t, func(context.Context) error { return same([]string{}, c.packagedProcesses()) })
 		for _, r := range []ref{org, tunnel, record} {
 			kept := c.await(t, r, func(o *object) error {
 				if o.GetDeletionTimestamp() == nil {
