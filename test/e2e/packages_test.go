@@ -355,6 +355,8 @@ func (c *cluster) requireJobs(t *testing.T, claims []ref, registry, version stri
 		}
 		return fmt.Errorf("it has not heard of Job %s", jobs.Items[0].Name)
 	})
+	// Crossplane may write once more what an older copy of the claim's XR said.
+	c.settled(t, claims)
 	for _, claim := range claims {
 		c.await(t, claim, isReady)
 	}
