@@ -21,7 +21,10 @@ func namespace(xr *v1alpha1.XOrganization, set *settings.Settings, keys *keyring
 	if xr.Spec.Suspend {
 		meta.Labels[kube.LabelSuspended] = "true"
 	}
-	meta.Annotations = map[string]string{displayNameAnnotation: xr.Spec.DisplayName}
+	meta.Annotations = map[string]string{
+		displayNameAnnotation:     xr.Spec.DisplayName,
+		kube.AnnotationWebhookURL: set.WebhookURL(n.Org),
+	}
 	if keys.remembered != "" {
 		meta.Annotations[handledRotationAnnotation] = keys.remembered
 	}

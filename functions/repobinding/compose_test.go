@@ -291,6 +291,14 @@ func TestClaimsGetURLAndSecretOfTheWebhook(t *testing.T) {
 	}, status(d).WebhookConfiguration)
 }
 
+func TestTheURLIsTheOneThatTheOrganizationHas(t *testing.T) {
+	moved := strings.Replace(activeOrganization, "name: org-acme-corp,",
+		"name: org-acme-corp, annotations: {platform.aphex/webhook-url: https://acme-corp.elsewhere.example.org},", 1)
+	d := bareCluster(t, moved, organizationsSecret).mustCompose(binding())
+	require.Equal(t, []byte("https://acme-corp.elsewhere.example.org"), d.Connection["webhookURL"])
+	require.Equal(t, "https://acme-corp.elsewhere.example.org", status(d).WebhookConfiguration.URL)
+}
+
 func TestOrganization(t *testing.T) {
 	pending := strings.Replace(activeOrganization, "phase: Active", "phase: Pending", 1)
 	direct := strings.Replace(activeOrganization, ", platform.aphex/claim-namespace: platform-system", "", 1)

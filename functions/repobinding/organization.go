@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	orgv1alpha1 "aphex.io/platform/apis/organization/v1alpha1"
@@ -30,7 +31,7 @@ type organization struct {
 // the one that has the namespace is the Organization.
 func findOrganization(seen *object.Observed, n names, cfg *settings.Settings) organization {
 	if seen.Offline {
-		return organization{URL: webhookURL(cfg, n)}
+		return organization{URL: webhookURL(object.Object{}, cfg, n)}
 	}
 	ns := seen.Get("v1", "Namespace", "", n.OrgNamespace)
 	kind, owner, uid := ns.Controller()
@@ -48,9 +49,11 @@ func findOrganization(seen *object.Observed, n names, cfg *settings.Settings) or
 	return o
 }
 
-// webhookURL is what to enter in GitHub for this repository.
-func webhookURL(cfg *settings.Settings, n names) string {
-	return cfg.For(n.Organization).WebhookURL(n.Organization) + n.WebhookPath
+// webhookURL is what to enter in GitHub for this repository: below the URL of the organization, which its namespace tells, or
+// will be that of the settings.
+func webhookURL(home object.Object, cfg *settings.Settings, n names) string {
+	url := home.Annotation(kube.AnnotationWebhookURL)
+	return cmp.Or(url, cfg.For(n.Organization).WebhookURL(n.Organization)) + n.WebhookPath
 }
 
 // judge tells whether and how the binding may use the organization: only from the namespace of its claim, or from its own.
@@ -65,7 +68,7 @@ func judge(o *organization, seen *object.Observed, n names, cfg *settings.Settin
 		o.Refusal = fmt.Sprintf("spec.aphexOrg: %s may not be used from the namespace %s; claim this in %s", ref, own, allowed)
 		return
 	}
-	o.URL = webhookURL(cfg, n)
+	o.URL = webhookURL(o.Namespace, cfg, n)
 	o.Secret = seen.Get("v1", "Secret", n.OrgNamespace, webhookSecret).SecretData(webhookSecretKey)
 	o.Suspended = o.Namespace.Label(kube.LabelSuspended) == "true"
 	switch phase := o.Namespace.Label(kube.LabelPhase); {

@@ -475,6 +475,8 @@ func TestMovingToAnotherAccount(t *testing.T) {
 		t.Helper()
 		cp.awaitCondition(t, org, "TunnelReady", "False OtherAccount", controlplane.CloudflareAccount, says)
 		require.Equal(t, "https://relocated.arbiter-dev.com", text(cp.see(t, org), "status.webhookURL"))
+		binding := cp.awaitPhase(t, bindings[0], "Provisioning", "which is Pending")
+		require.Equal(t, "https://relocated.arbiter-dev.com", text(binding, "status.webhookConfiguration.url"))
 		cp.awaitConditions(t, org, map[string]string{"DNSReady": "True", "ConnectorReady": "True", "ListenerReady": "True"})
 		require.Equal(t, before, specs())
 	}

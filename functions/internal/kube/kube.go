@@ -20,6 +20,9 @@ const (
 	LabelPhase          = "platform.aphex/phase"
 	LabelClaimNamespace = "platform.aphex/claim-namespace"
 	LabelSuspended      = "platform.aphex/suspended"
+	// AnnotationWebhookURL is beside these: where the Organization takes deliveries, which is not where the settings would
+	// have it while its tunnel stays in another Cloudflare account.
+	AnnotationWebhookURL = "platform.aphex/webhook-url"
 	// LabelShard is on the Triggers of an organization whose listener is sharded.
 	LabelShard = "platform.aphex/shard"
 
