@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -275,29 +276,38 @@ func claimsOf(n int) string {
 	return fmt.Sprintf("%d claims", n)
 }
 
-// awaitReady waits until all claims of a kind are ready, and plays whom they wait for.
+// awaitReady waits until all claims of a kind are ready. A busy API server ends a request that it is not done with in time, which
+// is no reason to give up.
 func (l *live) awaitReady(ctx context.Context, a api) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		for _, n := range a.neighbours {
-			if err := n.play(ctx, l); err != nil {
-				return err
-			}
-		}
-		list, err := l.client.Resource(a.claims).Namespace(claimNamespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		waiting := slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return isTrue(&o, "Ready") })
-		if len(waiting) == 0 {
+		err := l.requireReady(ctx, a)
+		if err == nil {
 			return nil
 		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return fmt.Errorf("%d %s are not ready, such as %s (%s): %w", len(waiting), a.claims.Resource,
-				waiting[0].GetName(), message(&waiting[0], "Ready"), err)
+		if ended := sleep(ctx, time.Second); ended != nil {
+			return errors.Join(err, ended)
 		}
 	}
+}
+
+// requireReady plays whom the claims of a kind wait for, and tells which are not ready.
+func (l *live) requireReady(ctx context.Context, a api) error {
+	for _, n := range a.neighbours {
+		if err := n.play(ctx, l); err != nil {
+			return err
+		}
+	}
+	list, err := l.client.Resource(a.claims).Namespace(claimNamespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	waiting := slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return isTrue(&o, "Ready") })
+	if len(waiting) > 0 {
+		return fmt.Errorf("%d %s are not ready, such as %s (%s)", len(waiting), a.claims.Resource, waiting[0].GetName(), message(&waiting[0], "Ready"))
+	}
+	return nil
 }
 
 // rest waits until nothing was done for a while, or gives up waiting: then the window shows what goes on.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,6 +132,7 @@ func (c *ControlPlane) startCrossplane(ctx context.Context) error {
 					"core", "start",
 					"--package-runtime=" + packageRuntime,
 					"--circuit-breaker-burst=" + burst,
+					"--max-concurrent-reconciles=" + strconv.Itoa(concurrentReconciles()),
 					// The API server cannot reach a webhook by the name of a Service.
 					"--enable-webhooks=false",
 					"--xpkg-cache-dir=" + filepath.Join(c.dir, "xpkg"),
@@ -155,6 +157,10 @@ func (c *ControlPlane) startCrossplane(ctx context.Context) error {
 	})
 	return all.Wait()
 }
+
+// concurrentReconciles is how many objects of a kind Crossplane works on at once: as docs/settings.md advises, what the API server
+// of this machine keeps up with, and never more than the default.
+func concurrentReconciles() int { return min(10*runtime.NumCPU(), 100) }
 
 // crossplaneEnv is what the chart sets on Crossplane's pods.
 func crossplaneEnv(kubeconfig string) []string {
