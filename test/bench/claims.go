@@ -238,10 +238,13 @@ func (l *live) activity(ctx context.Context, a api) (activity, error) {
 	return out, nil
 }
 
-// watchIdle counts what is done while nobody wants anything: once the claims have all that they wait for, from Cloudflare
-// too, and Crossplane has come to rest.
-func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error {
+// watchIdle counts what is done while nobody wants anything: once claims have all that they wait for, from Cloudflare too, and
+// Crossplane has come to rest.
+func (l *live) watchIdle(ctx context.Context, t *table, a api, names []string) error {
 	if err := l.ConnectCloudflare(ctx); err != nil {
+		return err
+	}
+	if _, err := l.create(ctx, a, names); err != nil {
 		return err
 	}
 	if err := l.awaitReady(ctx, a); err != nil {
@@ -251,6 +254,7 @@ func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error
 	if err != nil {
 		return err
 	}
+	claims := len(names)
 	l.o.log("watching %s while idle, for %s", claimsOf(claims), l.o.idle)
 	if err := sleep(ctx, l.o.idle); err != nil {
 		return err
@@ -266,7 +270,8 @@ func (l *live) watchIdle(ctx context.Context, t *table, a api, claims int) error
 	}{{"function runs", after.runs - before.runs}, {"Crossplane's API writes", after.writes - before.writes}} {
 		t.add(m.what, number(perHour(m.count, after.at.Sub(before.at), claims)), "", "", "none", met(m.count == 0))
 	}
-	return nil
+	_, err = l.remove(ctx, a, names)
+	return err
 }
 
 func claimsOf(n int) string {

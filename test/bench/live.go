@@ -33,6 +33,8 @@ const (
 	patience = 30 * time.Minute
 	// hands is how many claims are sent at the same time.
 	hands = 20
+	// mostIdle is how many claims are watched while idle. They need Cloudflare, whose limits decide how fast many of them go.
+	mostIdle = 20
 )
 
 // api is a kind of claim, and what a claim of it waits for.
@@ -296,7 +298,6 @@ func (l *live) many(ctx context.Context, t *table, apis []api) error {
 	}
 	created, removed := make([]samples, len(apis)), make([]samples, len(apis))
 	work := make([]activity, len(apis))
-	rest := &table{}
 	for i, a := range apis {
 		before, err := l.activity(ctx, a)
 		if err != nil {
@@ -312,11 +313,6 @@ func (l *live) many(ctx context.Context, t *table, apis []api) error {
 		}
 		created[i], work[i] = up.done, after.since(before, len(names))
 		l.o.log("processor seconds for each of %d %s: %s", len(names), a.claims.Resource, work[i].dearest())
-		if i == 0 && l.o.idle > 0 {
-			if err := l.watchIdle(ctx, rest, a, len(names)); err != nil {
-				return err
-			}
-		}
 		down, err := l.remove(ctx, a, names)
 		if err != nil {
 			return err
@@ -346,8 +342,10 @@ func (l *live) many(ctx context.Context, t *table, apis []api) error {
 		}
 		beside(t, m.what, v, words, 0)
 	}
-	t.lines = append(t.lines, rest.lines...)
-	return nil
+	if l.o.idle == 0 {
+		return nil
+	}
+	return l.watchIdle(ctx, t, apis[0], names[:min(len(names), mostIdle)])
 }
 
 // compareAll adds the lines about durations of many claims.
